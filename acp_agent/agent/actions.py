@@ -1,0 +1,98 @@
+"""What can happen next to a run: the answers of `next_action`, each done by the driver and then recorded."""
+
+from dataclasses import dataclass
+
+from acp_agent.domain.budget import LimitReason
+from acp_agent.domain.events import EndReason
+from acp_agent.domain.request import Gate
+from acp_agent.domain.run import OpenCall
+from acp_agent.domain.tool import Risk, ToolResult
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Nothing to do here: the run has ended or waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Make the workplace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Think:
+    """Ask `model`, after `delay` seconds; a `final` call offers no tools."""
+
+    model: str
+    final: bool = False
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """A model call was in flight when its driver died: book it as lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Run these calls, at the same time when there are several: all of them are repeatable."""
+
+    calls: tuple[OpenCall, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """A call was in flight when its driver died: find out what became of it."""
+
+    call: OpenCall
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Close a call with a result that no tool made."""
+
+    call: OpenCall
+    result: ToolResult
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A person must decide about this call."""
+
+    call: OpenCall
+    risk: Risk
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Hold the last words against the schema of the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit is used up."""
+
+    limit: LimitReason
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Run a gate."""
+
+    gate: Gate
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Turn what changed into a commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """End the run."""
+
+    reason: EndReason
+    message: str = ""
+
+
+Action = Stop | Prepare | Think | Forget | Act | Recover | Answer | Ask | Check | Limit | Verify | Commit | Finish

@@ -1,0 +1,41 @@
+"""What a model is shown: the system message, the conversation, and nothing that is not in the record."""
+
+from typing import Any
+
+from acp_agent.agent.prompts import FINAL_REMARK, answer_rule, system_text
+from acp_agent.domain.message import AssistantMessage, Message, SystemMessage, ToolMessage, UserMessage
+from acp_agent.domain.run import RunState
+
+
+def assemble(state: RunState, *, final: bool = False) -> tuple[Message, ...]:
+    """The messages of the next call: the system message, then the conversation.
+
+    Every tool call has its result: one that was cut off gets a line that says so. A `final` call ends with a remark
+    that asks for the summary.
+    """
+    request = state.request
+    if request is None:
+        raise ValueError("a run without its first event has no context")
+    system = SystemMessage(text=system_text(request, state.path or request.workplace.root))
+    rest = _closed(state.messages)
+    remark = (UserMessage(text=_final_text(request.answer_schema)),) if final else ()
+    return (system, *rest, *remark)
+
+
+def _final_text(schema: dict[str, Any] | None) -> str:
+    return FINAL_REMARK if schema is None else f"{FINAL_REMARK}\n{answer_rule(schema)}"
+
+
+def _closed(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """`messages` with a result after every assistant message for each of its calls, as providers demand."""
+    answered = {message.call_id for message in messages if isinstance(message, ToolMessage)}
+    closed: list[Message] = []
+    for message in messages:
+        closed.append(message)
+        if isinstance(message, AssistantMessage):
+            closed.extend(
+                ToolMessage(call_id=call.call_id, name=call.name, text="cancelled: the run ended before this call.")
+                for call in message.calls
+                if call.call_id not in answered
+            )
+    return tuple(closed)

@@ -1,0 +1,100 @@
+"""The one decision: what happens next to a run. Pure, on one screen.
+
+New behaviour is a new action, never a flag here.
+"""
+
+from collections.abc import Mapping
+
+from acp_agent.agent.actions import (
+    Action,
+    Check,
+    Commit,
+    Finish,
+    Forget,
+    Limit,
+    Prepare,
+    Stop,
+    Think,
+    Verify,
+)
+from acp_agent.agent.calls import next_call
+from acp_agent.agent.route import next_candidate
+from acp_agent.domain.budget import reached
+from acp_agent.domain.request import RunRequest
+from acp_agent.domain.run import RunState
+from acp_agent.domain.tool import ToolSpec
+
+ANSWER_TRIES = 2
+
+
+def next_action(state: RunState, specs: Mapping[str, ToolSpec], elapsed: float) -> Action:
+    """What to do next. `specs` are the tools on offer by name, `elapsed` the seconds that drivers spent on the run."""
+    request = state.request
+    if request is None or state.ended:
+        return Stop()
+    if state.model_call is not None:
+        return Forget()
+    if state.cancel_asked:
+        return wind_up(state, request, Finish("cancelled"))
+    if state.waiting:
+        return Stop()
+    if state.path is None:
+        return Prepare()
+    if state.calls:
+        return next_call(state, request, specs, elapsed)
+    if _unchecked(state, request):
+        return Check()
+    ending = _ending(state, request)
+    return wind_up(state, request, ending) if ending else _think(state, request, elapsed)
+
+
+def _think(state: RunState, request: RunRequest, elapsed: float) -> Action:
+    limit = None if state.limit else reached(state.spent, request.limits, elapsed)
+    if limit is not None:
+        return Limit(limit)
+    candidate = next_candidate(request.models, state.failures)
+    if candidate is None:
+        return wind_up(state, request, _out_of_models(state))
+    return Think(candidate.model, final=state.limit is not None, delay=candidate.delay)
+
+
+def wind_up(state: RunState, request: RunRequest, ending: Finish) -> Action:
+    """Gates, then the commit, then the end: a run that is over has its result on record."""
+    works = request.workplace.kind == "worktree" and not request.read_only and state.path is not None
+    if works and ending.reason == "end_turn":
+        done = {gate.gate for gate in state.gates}
+        due = next((gate for gate in request.gates if gate.name not in done), None)
+        if due is not None:
+            return Verify(due)
+    return Commit() if works and state.committed is None else ending
+
+
+def _unchecked(state: RunState, request: RunRequest) -> bool:
+    spoken = request.answer_schema is not None and _has_spoken(state) and state.last_stop != "refusal"
+    return spoken and (state.answer is None or state.answer.problem is not None)
+
+
+def _has_spoken(state: RunState) -> bool:
+    """Whether the last message is the model's, with nothing left to do."""
+    return bool(state.messages) and state.messages[-1].role == "assistant"
+
+
+def _ending(state: RunState, request: RunRequest) -> Finish | None:
+    if state.limit and state.final_done:
+        return Finish(state.limit, state.limit_detail)
+    if state.answer is not None and state.answer.problem is not None and state.answer_tries >= ANSWER_TRIES:
+        return Finish("error", f"The answer does not fit the schema: {state.answer.problem}")
+    if not _has_spoken(state):
+        return None
+    if state.last_stop == "refusal":
+        return Finish("refusal", "The model refused.")
+    if state.last_stop == "max_tokens":
+        return Finish("max_tokens", "The reply was cut at the model's output limit.")
+    return Finish("end_turn")
+
+
+def _out_of_models(state: RunState) -> Finish:
+    if state.limit:
+        return Finish(state.limit, state.limit_detail)
+    last = state.failures[-1] if state.failures else None
+    return Finish("error", f"{last.model}: {last.message}" if last else "No model to ask.")

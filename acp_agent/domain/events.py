@@ -1,0 +1,293 @@
+"""Facts: everything that can happen to a stream, and the envelope they are recorded in.
+
+Kinds grow with care and are never renamed (docs/architecture.md, section 4). A fact holds what the fold needs to stand
+where the run stood, and what a person needs to understand it; words that stream are not facts.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from acp_agent.domain.base import Frozen
+from acp_agent.domain.errors import ModelFault
+from acp_agent.domain.message import Reply
+from acp_agent.domain.request import RunRequest
+from acp_agent.domain.tool import Intent, Risk, ToolResult
+
+WaitingFor = Literal["approval", "answer", "timer", "budget", "breach", "outcome_unknown", "crash_loop"]
+EndReason = Literal[
+    "end_turn",
+    "cancelled",
+    "refusal",
+    "max_steps",
+    "max_tool_calls",
+    "max_tokens",
+    "max_cost",
+    "max_time",
+    "stalled",
+    "error",
+]
+Decision = Literal["allow", "deny", "done", "retry", "skip"]
+
+
+class RunStarted(Frozen):
+    """The run exists; its request never changes."""
+
+    type: Literal["run_started"] = "run_started"
+    request: RunRequest
+
+
+class WorkspacePrepared(Frozen):
+    """The workplace of the run exists on disk; `path` is where tools work."""
+
+    type: Literal["workspace_prepared"] = "workspace_prepared"
+    path: str
+    base: str | None = None
+
+
+class ModelCalled(Frozen):
+    """Intent: a model is about to be asked. `reserved` US dollars are set aside (None: no price known)."""
+
+    type: Literal["model_called"] = "model_called"
+    call_id: str
+    model: str
+    final: bool = False
+    reserved: float | None = None
+    messages: int = 0
+
+
+class ModelReplied(Frozen):
+    """The reply of the call in flight; `cost` is None where no price is known.
+
+    `seconds` include the first word's wait.
+    """
+
+    type: Literal["model_replied"] = "model_replied"
+    call_id: str
+    reply: Reply
+    cost: float | None = None
+    seconds: float | None = None
+
+
+class ModelFailed(Frozen):
+    """The call in flight gave no reply. `cost` is what it is booked at: for a lost call, its whole reservation."""
+
+    type: Literal["model_failed"] = "model_failed"
+    call_id: str
+    model: str
+    fault: ModelFault
+    message: str
+    retry_after: float | None = None
+    cost: float | None = 0.0
+
+
+class ToolStarted(Frozen):
+    """Intent: a tool's effect is about to begin."""
+
+    type: Literal["tool_started"] = "tool_started"
+    call_id: str
+    tool: str
+    risk: Risk
+    intent: Intent = Field(default_factory=Intent)
+
+
+class ToolFinished(Frozen):
+    """The result of a call that had begun."""
+
+    type: Literal["tool_finished"] = "tool_finished"
+    call_id: str
+    tool: str
+    result: ToolResult
+
+
+class ToolRefused(Frozen):
+    """A call that never began: unknown, invalid, denied, or past a limit. The model reads the result."""
+
+    type: Literal["tool_refused"] = "tool_refused"
+    call_id: str
+    tool: str
+    result: ToolResult
+
+
+class ApprovalAsked(Frozen):
+    """A person must decide about one call; the run waits."""
+
+    type: Literal["approval_asked"] = "approval_asked"
+    call_id: str
+    tool: str
+    risk: Risk
+    title: str
+
+
+class ApprovalGiven(Frozen):
+    """A person's answer: to an approval `allow` or `deny`; to an outcome unknown `done`, `retry` or `skip`."""
+
+    type: Literal["approval_given"] = "approval_given"
+    call_id: str
+    decision: Decision
+    note: str = ""
+
+
+class AnswerChecked(Frozen):
+    """The final answer held against the request's schema: `value` where it fits, else `problem`."""
+
+    type: Literal["answer_checked"] = "answer_checked"
+    value: Any = None
+    problem: str | None = None
+
+
+class LimitReached(Frozen):
+    """A limit of the run is used up.
+
+    What follows is one last call without tools, where one can be paid, then the end.
+    """
+
+    type: Literal["limit_reached"] = "limit_reached"
+    limit: Literal["max_steps", "max_tool_calls", "max_tokens", "max_cost", "max_time"]
+    detail: str = ""
+    last_call: bool = True
+
+
+class GateStarted(Frozen):
+    """A gate's command is about to run; a gate is repeatable."""
+
+    type: Literal["gate_started"] = "gate_started"
+    gate: str
+    command: str
+
+
+class GateFinished(Frozen):
+    """A gate passed or not; `output` is head and tail of what it printed."""
+
+    type: Literal["gate_finished"] = "gate_finished"
+    gate: str
+    passed: bool
+    exit_status: int | None
+    seconds: float
+    output: str = ""
+
+
+class Committed(Frozen):
+    """The result of the run is a commit on its branch (None: nothing had changed); line counts as git's numstat."""
+
+    type: Literal["committed"] = "committed"
+    commit: str | None
+    files: int = 0
+    added: int = 0
+    removed: int = 0
+
+
+class CancelAsked(Frozen):
+    """Somebody wants the run to end."""
+
+    type: Literal["cancel_asked"] = "cancel_asked"
+    note: str = ""
+
+
+class Parked(Frozen):
+    """The run waits and has freed its slot; `call_id` names the call it waits for, `detail` is for a person."""
+
+    type: Literal["parked"] = "parked"
+    waiting: WaitingFor
+    detail: str
+    call_id: str | None = None
+
+
+class Resumed(Frozen):
+    """A driver took the run up again; `fence` is the new one."""
+
+    type: Literal["resumed"] = "resumed"
+    fence: int
+
+
+class LateResult(Frozen):
+    """A write of a driver that had lost the stream, kept aside; it changes nothing."""
+
+    type: Literal["late_result"] = "late_result"
+    fence: int
+    fact: dict[str, Any]
+
+
+class RunEnded(Frozen):
+    """The run is over. `message` is for a person: the error, or why it stopped; `trace` only for a bug of ours."""
+
+    type: Literal["run_ended"] = "run_ended"
+    reason: EndReason
+    message: str = ""
+    trace: str | None = None
+
+
+class Accepted(Frozen):
+    """A person merged the result; `commit` is the target branch's new head."""
+
+    type: Literal["accepted"] = "accepted"
+    commit: str
+    target: str
+
+
+class Rejected(Frozen):
+    """A person refused the result: branch and worktree are gone, the commit stays under `ref`."""
+
+    type: Literal["rejected"] = "rejected"
+    ref: str | None = None
+    note: str = ""
+
+
+class BatchStarted(Frozen):
+    """One prompt over many projects; its runs are started in the same transaction."""
+
+    type: Literal["batch_started"] = "batch_started"
+    prompt: str
+    projects: tuple[str, ...]
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class BatchEnded(Frozen):
+    """Every run of the batch has ended or waits for a person."""
+
+    type: Literal["batch_ended"] = "batch_ended"
+    exit_code: int
+    reason: str
+
+
+Fact = Annotated[
+    RunStarted
+    | WorkspacePrepared
+    | ModelCalled
+    | ModelReplied
+    | ModelFailed
+    | ToolStarted
+    | ToolFinished
+    | ToolRefused
+    | ApprovalAsked
+    | ApprovalGiven
+    | AnswerChecked
+    | LimitReached
+    | GateStarted
+    | GateFinished
+    | Committed
+    | CancelAsked
+    | Parked
+    | Resumed
+    | LateResult
+    | RunEnded
+    | Accepted
+    | Rejected
+    | BatchStarted
+    | BatchEnded,
+    Field(discriminator="type"),
+]
+
+FACTS: TypeAdapter[Fact] = TypeAdapter(Fact)
+
+
+class Event(Frozen):
+    """A recorded fact. `ts` is Unix time in seconds, `seq` counts from 1 without gaps within its stream."""
+
+    stream_id: str
+    seq: int
+    ts: float
+    data: Fact
+    v: int = 1
+    tenant: str = "local"
+    actor: str = ""

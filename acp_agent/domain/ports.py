@@ -1,0 +1,180 @@
+"""The Protocols that packages of one row need from each other; `app` hands each the others behind them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from acp_agent.domain.base import Frozen
+from acp_agent.domain.budget import Cap, Quote, Reservation, Settlement
+from acp_agent.domain.events import Committed, Event, Fact, GateFinished
+from acp_agent.domain.message import Message, Reply, ToolCall, Usage, Word
+from acp_agent.domain.request import Gate, Workplace
+from acp_agent.domain.tool import Intent, ToolResult, ToolSpec
+
+
+class ModelRequest(Frozen):
+    """One question to one model. `answer_schema` asks for JSON of that schema where the adapter can enforce it.
+
+    `known_tokens` is the size of the first `known_messages` messages as the provider last counted it, for a tighter
+    quote. `timeout` is in seconds and bounds the silence between two chunks as well as the wait for the first.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...] = ()
+    answer_schema: dict[str, Any] | None = None
+    max_output: int | None = None
+    known_tokens: int = 0
+    known_messages: int = 0
+    timeout: float = 120.0
+
+
+class Model(Protocol):
+    """Anything that can answer a conversation."""
+
+    async def reply(self, request: ModelRequest, on_word: Callable[[Word], None]) -> Reply:
+        """The whole reply; `on_word` sees it as it streams. Raises ModelError, never a library's error."""
+        ...
+
+    def quote(self, request: ModelRequest) -> Quote:
+        """The most that `request` can cost: an upper bound, or None where the price is unknown."""
+        ...
+
+    def cost(self, model: str, usage: Usage) -> float | None:
+        """What `usage` of `model` cost in US dollars, None where the price is unknown."""
+        ...
+
+
+class Prepared(Protocol):
+    """A validated call whose effect has not begun: record `intent`, then `run`."""
+
+    @property
+    def intent(self) -> Intent:
+        """What is recorded before the effect."""
+        ...
+
+    async def run(self) -> ToolResult:
+        """Do it. Errors of the tool are results; only cancellation and bugs raise."""
+        ...
+
+
+class Tools(Protocol):
+    """The one way a tool is called, bound to a workspace."""
+
+    def specs(self) -> Mapping[str, ToolSpec]:
+        """The tools on offer, by name."""
+        ...
+
+    async def prepare(self, call: ToolCall, seen: Mapping[str, str | None]) -> Prepared | ToolResult:
+        """Validate `call` (with one repair of its arguments) without any effect; a result means it is refused.
+
+        `seen` maps workspace-relative paths to the SHA-256 the model last saw.
+        """
+        ...
+
+    async def recover(
+        self, call: ToolCall, intent: Intent, seen: Mapping[str, str | None]
+    ) -> Prepared | ToolResult | None:
+        """What became of a call whose driver died after its intent was recorded.
+
+        A result: it took effect, or can no longer. A Prepared: it did not happen, do it. None: nobody can tell.
+        """
+        ...
+
+
+class Workplaces(Protocol):
+    """Makes the place a run works in and turns what it left there into a result. Every method is repeatable."""
+
+    async def prepare(self, run_id: str, place: Workplace, setup: str | None) -> str:
+        """Make the place exist, run `setup` in a new one; returns the absolute path where tools work."""
+        ...
+
+    async def check(self, place: Workplace, gate: Gate) -> GateFinished:
+        """Run one gate there."""
+        ...
+
+    async def commit(self, run_id: str, place: Workplace, message: str) -> Committed:
+        """Commit what changed as one commit that names the run; a commit that already does is found, not repeated."""
+        ...
+
+
+class Owner(Frozen):
+    """A process that drives streams, told apart from every other also after a reboot. `started` is its start time."""
+
+    host: str
+    boot_id: str
+    pid: int
+    started: str
+
+
+class Claim(Frozen):
+    """The right to drive a stream until the lease runs out; every write is checked against `fence`."""
+
+    stream_id: str
+    fence: int
+    takeovers: int = 0
+
+
+class NewStream(Frozen):
+    """A stream to open: its first facts, and the budgets that begin with it. `kind` is `run` or `batch`."""
+
+    stream_id: str
+    kind: str
+    facts: tuple[Fact, ...]
+    caps: tuple[Cap, ...] = ()
+
+
+class Pulse(Frozen):
+    """What a renewal of leases says of one stream: its last `seq`; a lost one has `fence` of another driver."""
+
+    stream_id: str
+    seq: int
+    lost: bool = False
+
+
+class Journal(Protocol):
+    """The record.
+
+    Facts in order, leases, fences and budgets, each call one transaction (docs/architecture.md, section 4).
+    """
+
+    async def create(self, streams: Sequence[NewStream], actor: str) -> None:
+        """Open streams, all or none."""
+        ...
+
+    async def claim(self, stream_id: str, owner: Owner) -> Claim | None:
+        """Take a queued stream, or one whose driver is gone (lease run out, or its process dead on this host).
+
+        Increments the fence. None when it is held, waiting or ended.
+        """
+        ...
+
+    async def claimable(self, batch_id: str | None, limit: int) -> list[str]:
+        """Ids of runs that could be claimed now, oldest first."""
+        ...
+
+    async def renew(self, claims: Sequence[Claim]) -> list[Pulse]:
+        """Extend the leases of `claims` that still hold."""
+        ...
+
+    async def release(self, claim: Claim) -> None:
+        """Give the stream back; it stays claimable if it has neither ended nor waits."""
+        ...
+
+    async def append(
+        self,
+        claim: Claim,
+        facts: Sequence[Fact],
+        *,
+        reserve: Sequence[Reservation] = (),
+        settle: Sequence[Settlement] = (),
+    ) -> list[Event]:
+        """Record facts of the driver together with their money, or nothing. Raises Fenced, OverBudget."""
+        ...
+
+    async def note(self, stream_id: str, facts: Sequence[Fact], actor: str) -> list[Event]:
+        """Record facts of somebody else (an answer, a cancellation, a landing); a waiting run is queued again."""
+        ...
+
+    async def events(self, stream_id: str, after: int = 0) -> list[Event]:
+        """The facts of a stream in order, those after `seq`."""
+        ...

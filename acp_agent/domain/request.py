@@ -1,0 +1,61 @@
+"""What a run was asked to do: recorded once, in its first event, and never changed."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from acp_agent.domain.base import Frozen
+from acp_agent.domain.budget import Limits
+from acp_agent.domain.policy import Mode
+
+
+class Workplace(Frozen):
+    """Where a run works. All paths are absolute.
+
+    `inplace`: in `root` itself. `worktree`: in a git worktree at `worktree`, on the new branch `branch` that starts
+    from commit `base` of the repository `root`; `target` is the branch it started from and is merged into. `subdir` is
+    the project's directory inside the repository ("" for the whole).
+    """
+
+    kind: Literal["inplace", "worktree"]
+    root: str
+    worktree: str | None = None
+    branch: str | None = None
+    base: str | None = None
+    target: str | None = None
+    subdir: str = ""
+
+
+class Gate(Frozen):
+    """A command that must pass before a result counts; `timeout` in seconds."""
+
+    name: str
+    run: str
+    timeout: float = 600.0
+
+
+class RunRequest(Frozen):
+    """One unit of work. `models` is the resolved chain, each `provider/model`, tried in that order.
+
+    `answer_schema` is a JSON schema the final answer must fit. `scopes` are the budgets every call is booked in.
+    `instructions` is the project's AGENTS.md as it was read at the start. `setup` is a command run once in a new
+    worktree.
+    """
+
+    prompt: str
+    workplace: Workplace
+    models: tuple[str, ...]
+    session_id: str = ""
+    project: str = ""
+    batch_id: str | None = None
+    role: str = "coder"
+    role_prompt: str = ""
+    instructions: str = ""
+    mode: Mode = Mode.AUTO
+    read_only: bool = False
+    limits: Limits = Field(default_factory=Limits)
+    scopes: tuple[str, ...] = ()
+    answer_schema: dict[str, Any] | None = None
+    setup: str | None = None
+    gates: tuple[Gate, ...] = ()
+    title: str = ""

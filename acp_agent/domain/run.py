@@ -1,0 +1,289 @@
+"""The state of a run: the fold of its events, and nothing else."""
+
+from collections.abc import Iterable
+from typing import Literal, assert_never
+
+from pydantic import Field
+
+from acp_agent.domain.base import Frozen
+from acp_agent.domain.budget import LimitReason, Spent
+from acp_agent.domain.events import (
+    Accepted,
+    AnswerChecked,
+    ApprovalAsked,
+    ApprovalGiven,
+    BatchEnded,
+    BatchStarted,
+    CancelAsked,
+    Committed,
+    Decision,
+    EndReason,
+    Event,
+    Fact,
+    GateFinished,
+    GateStarted,
+    LateResult,
+    LimitReached,
+    ModelCalled,
+    ModelFailed,
+    ModelReplied,
+    Parked,
+    Rejected,
+    Resumed,
+    RunEnded,
+    RunStarted,
+    ToolFinished,
+    ToolRefused,
+    ToolStarted,
+    WaitingFor,
+    WorkspacePrepared,
+)
+from acp_agent.domain.message import Message, ToolCall, ToolMessage, UserMessage
+from acp_agent.domain.request import RunRequest
+from acp_agent.domain.tool import Intent, PlanStep, ToolResult
+
+_AFTER_A_WAIT = (RunStarted, WorkspacePrepared, Resumed, ApprovalGiven, CancelAsked, LateResult, Accepted, Rejected)
+
+Phase = Literal["proposed", "asked", "allowed", "denied", "started", "unknown"]
+
+
+class OpenCall(Frozen):
+    """A tool call of the last reply that has no result yet.
+
+    `unknown`: it had begun when its driver died and nobody can tell whether it took effect. `decision` is a person's
+    answer about it.
+    """
+
+    call: ToolCall
+    phase: Phase = "proposed"
+    intent: Intent | None = None
+    decision: Decision | None = None
+
+
+class GateResult(Frozen):
+    """The last outcome of one gate."""
+
+    gate: str
+    passed: bool
+    output: str = ""
+
+
+class RunState(Frozen):
+    """Where a run stands after an event. `calls` are open ones in the order given; `failures` since the last reply.
+
+    `active` is the time in seconds that drivers spent on it, without the waits between them; `answer` is the last check
+    of the final words, `answer_tries` how many of them failed.
+    """
+
+    run_id: str = ""
+    seq: int = 0
+    started_at: float = 0.0
+    last_ts: float = 0.0
+    active: float = 0.0
+    request: RunRequest | None = None
+    path: str | None = None
+    messages: tuple[Message, ...] = ()
+    calls: tuple[OpenCall, ...] = ()
+    model_call: ModelCalled | None = None
+    failures: tuple[ModelFailed, ...] = ()
+    spent: Spent = Field(default_factory=Spent)
+    seen: dict[str, str | None] = Field(default_factory=dict)
+    plan: tuple[PlanStep, ...] = ()
+    limit: LimitReason | None = None
+    limit_detail: str = ""
+    last_stop: str | None = None
+    final_done: bool = False
+    answer: AnswerChecked | None = None
+    answer_tries: int = 0
+    gates: tuple[GateResult, ...] = ()
+    committed: Committed | None = None
+    cancel_asked: bool = False
+    waiting: Parked | None = None
+    ended: RunEnded | None = None
+    landed: Accepted | Rejected | None = None
+
+    @property
+    def started_calls(self) -> tuple[OpenCall, ...]:
+        """Calls whose effect may be under way."""
+        return tuple(open_call for open_call in self.calls if open_call.phase == "started")
+
+    @property
+    def text(self) -> str:
+        """The last words of the model."""
+        return next((message.text for message in reversed(self.messages) if message.role == "assistant"), "")
+
+    @property
+    def waiting_for(self) -> WaitingFor | None:
+        """What the run waits for."""
+        return self.waiting.waiting if self.waiting else None
+
+    @property
+    def reason(self) -> EndReason | None:
+        """Why the run ended."""
+        return self.ended.reason if self.ended else None
+
+
+def fold(events: Iterable[Event], state: RunState | None = None) -> RunState:
+    """The state after `events`, starting from `state` (default: before the first)."""
+    current = state or RunState()
+    for event in events:
+        current = apply(current, event)
+    return current
+
+
+def apply(state: RunState, event: Event) -> RunState:
+    """The state after one more event; an event already folded changes nothing."""
+    if event.seq <= state.seq:
+        return state
+    changes = _changes(state, event.data)
+    if isinstance(event.data, RunStarted):
+        changes |= {"run_id": event.stream_id, "started_at": event.ts}
+    if not isinstance(event.data, _AFTER_A_WAIT):
+        changes["active"] = state.active + max(0.0, event.ts - state.last_ts)
+    return state.model_copy(update={**changes, "seq": event.seq, "last_ts": event.ts})
+
+
+def _changes(state: RunState, fact: Fact) -> dict[str, object]:
+    match fact:
+        case ModelCalled() | ModelReplied() | ModelFailed() | AnswerChecked():
+            return _thought(state, fact)
+        case ToolStarted() | ToolFinished() | ToolRefused() | ApprovalAsked() | ApprovalGiven():
+            return _acted(state, fact)
+        case WorkspacePrepared() | GateFinished() | Committed():
+            return _worked(state, fact)
+        case _:
+            return _lived(state, fact)
+
+
+def _thought(state: RunState, fact: ModelCalled | ModelReplied | ModelFailed | AnswerChecked) -> dict[str, object]:
+    match fact:
+        case ModelCalled():
+            return {"model_call": fact}
+        case ModelReplied():
+            return _replied(state, fact)
+        case ModelFailed():
+            spent = _charged(state.spent, fact.cost)
+            return {"model_call": None, "failures": (*state.failures, fact), "spent": spent}
+        case AnswerChecked(problem=None):
+            return {"answer": fact}
+        case AnswerChecked():
+            remark = UserMessage(text=f"That answer does not fit the schema: {fact.problem}\nReply with the JSON only.")
+            return {"answer": fact, "answer_tries": state.answer_tries + 1, "messages": (*state.messages, remark)}
+        case _:
+            assert_never(fact)
+
+
+def _replied(state: RunState, fact: ModelReplied) -> dict[str, object]:
+    final = state.model_call is not None and state.model_call.final
+    message = fact.reply.message
+    if final and message.calls:
+        message = message.model_copy(update={"calls": ()})
+    usage = fact.reply.usage
+    spent = _charged(state.spent, fact.cost)
+    return {
+        "model_call": None,
+        "failures": (),
+        "messages": (*state.messages, message),
+        "calls": tuple(OpenCall(call=call) for call in message.calls),
+        "last_stop": fact.reply.stop,
+        "final_done": state.final_done or final,
+        "spent": spent.model_copy(
+            update={
+                "steps": spent.steps + 1,
+                "input_tokens": spent.input_tokens + (usage.input_tokens if usage else 0),
+                "output_tokens": spent.output_tokens + (usage.output_tokens if usage else 0),
+            }
+        ),
+    }
+
+
+def _charged(spent: Spent, cost: float | None) -> Spent:
+    if cost is None:
+        return spent.model_copy(update={"cost_known": False})
+    return spent.model_copy(update={"cost": spent.cost + cost}) if cost else spent
+
+
+def _acted(
+    state: RunState, fact: ToolStarted | ToolFinished | ToolRefused | ApprovalAsked | ApprovalGiven
+) -> dict[str, object]:
+    match fact:
+        case ToolStarted():
+            spent = state.spent.model_copy(update={"tool_calls": state.spent.tool_calls + 1})
+            return {**_call(state, fact.call_id, phase="started", intent=fact.intent), "spent": spent}
+        case ToolFinished() | ToolRefused():
+            return _closed(state, fact.call_id, fact.result)
+        case ApprovalAsked():
+            return _call(state, fact.call_id, phase="asked")
+        case ApprovalGiven():
+            phase: Phase = "denied" if fact.decision == "deny" else "allowed"
+            if fact.decision in ("done", "retry", "skip"):
+                phase = "unknown"
+            return {**_call(state, fact.call_id, phase=phase, decision=fact.decision), "waiting": None}
+        case _:
+            assert_never(fact)
+
+
+def _call(state: RunState, call_id: str, **changes: object) -> dict[str, object]:
+    return {
+        "calls": tuple(
+            open_call.model_copy(update=changes) if open_call.call.call_id == call_id else open_call
+            for open_call in state.calls
+        )
+    }
+
+
+def _closed(state: RunState, call_id: str, result: ToolResult) -> dict[str, object]:
+    closed = next((open_call.call for open_call in state.calls if open_call.call.call_id == call_id), None)
+    if closed is None:
+        return {}
+    answer = ToolMessage(call_id=call_id, name=closed.name, text=result_text(result))
+    return {
+        "calls": tuple(open_call for open_call in state.calls if open_call.call.call_id != call_id),
+        "messages": (*state.messages, answer),
+        "seen": {**state.seen, **result.seen},
+        "plan": state.plan if result.plan is None else result.plan,
+    }
+
+
+def result_text(result: ToolResult) -> str:
+    """What the model reads of a result: its output, and for an error its kind and hint."""
+    if result.status == "ok":
+        return result.output or "(no output)"
+    head = f"{result.status} ({result.kind}): " if result.kind else f"{result.status}: "
+    return head + result.output + (f"\nHint: {result.hint}" if result.hint else "")
+
+
+def _worked(state: RunState, fact: WorkspacePrepared | GateFinished | Committed) -> dict[str, object]:
+    match fact:
+        case WorkspacePrepared():
+            return {"path": fact.path}
+        case GateFinished():
+            others = tuple(gate for gate in state.gates if gate.gate != fact.gate)
+            return {"gates": (*others, GateResult(gate=fact.gate, passed=fact.passed, output=fact.output))}
+        case Committed():
+            return {"committed": fact}
+        case _:
+            assert_never(fact)
+
+
+def _lived(state: RunState, fact: Fact) -> dict[str, object]:
+    match fact:
+        case RunStarted():
+            return {"request": fact.request, "messages": (UserMessage(text=fact.request.prompt),)}
+        case LimitReached():
+            done = state.final_done or not fact.last_call
+            return {"limit": fact.limit, "limit_detail": fact.detail, "final_done": done}
+        case CancelAsked():
+            return {"cancel_asked": True}
+        case Parked():
+            unknown = fact.waiting == "outcome_unknown" and fact.call_id is not None
+            changes = _call(state, fact.call_id or "", phase="unknown") if unknown else {}
+            return {**changes, "waiting": fact}
+        case RunEnded():
+            return {"ended": fact, "waiting": None}
+        case Accepted() | Rejected():
+            return {"landed": fact}
+        case GateStarted() | Resumed() | LateResult() | BatchStarted() | BatchEnded():
+            return {}
+        case _:
+            raise AssertionError(f"unfolded fact {fact.type}")

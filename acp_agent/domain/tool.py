@@ -1,0 +1,80 @@
+"""What a tool is to the rest: its spec, its risk, the intent before it runs and the one shape of its result."""
+
+from enum import IntEnum
+from typing import Any, Literal
+
+from pydantic import Field
+
+from acp_agent.domain.base import Frozen
+
+
+class Risk(IntEnum):
+    """How much a call can break (docs/architecture.md, section 8)."""
+
+    READ = 0
+    LOCAL = 1
+    DRAFT = 2
+    EXTERNAL = 3
+    IRREVERSIBLE = 4
+
+
+class ToolSpec(Frozen):
+    """A tool as the model and the policy see it. `parameters` is a JSON schema of an object.
+
+    A `repeatable` tool may run again after a crash and beside others of its kind. `kind` is ACP's tool kind.
+    """
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    risk: Risk
+    repeatable: bool = False
+    kind: Literal["read", "edit", "search", "execute", "think", "other"] = "other"
+
+
+class Intent(Frozen):
+    """What is recorded before a call's effect begins, enough to tell after a crash whether it happened.
+
+    `before` and `after` map a workspace-relative path to the SHA-256 (hex) of its content, None where the file does not
+    exist; `title` is what a person reads ("Edit src/app.py", or the command itself).
+    """
+
+    title: str = ""
+    before: dict[str, str | None] = Field(default_factory=dict)
+    after: dict[str, str | None] = Field(default_factory=dict)
+
+
+ResultStatus = Literal["ok", "error", "refused", "cancelled"]
+
+
+class ToolResult(Frozen):
+    """The one shape every tool answers in.
+
+    `output` is what the model reads (already truncated and redacted), `kind` classifies an error, `hint` says what to
+    try next, `retryable` whether the same call may succeed later. `seen` maps each path whose content the model now
+    knows to its SHA-256. `diff` is a unified diff for people. `omitted` counts the bytes cut from `output`. `sandbox`
+    is the level in force for commands (`bwrap`, `none`). `exit_status` and `seconds` belong to commands.
+    """
+
+    status: ResultStatus
+    output: str
+    kind: str | None = None
+    retryable: bool = False
+    hint: str | None = None
+    seen: dict[str, str | None] = Field(default_factory=dict)
+    diff: str | None = None
+    omitted: int = 0
+    sandbox: str | None = None
+    exit_status: int | None = None
+    seconds: float | None = None
+    plan: tuple["PlanStep", ...] | None = None
+
+
+class PlanStep(Frozen):
+    """One step of the agent's own plan, as ACP's plan entries have it."""
+
+    text: str
+    status: Literal["pending", "in_progress", "completed"] = "pending"
+
+
+ToolResult.model_rebuild()

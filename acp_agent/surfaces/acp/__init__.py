@@ -1,0 +1,17 @@
+"""The Agent Client Protocol server: how an editor talks to the agent. Empty so far.
+
+What will live here is our own small wire layer: a JSON-RPC connection with caps on size, depth and calls in flight,
+typed parameters with `_meta` kept apart, the order of updates, and the mapping from events to `session/update`; over
+stdio, HTTP and WebSocket. It is our own because the SDK's server side costs half a second of imports and fails on
+inputs that editors send; the SDK's client side and the protocol's JSON schema are the oracle of its tests.
+
+Promises
+- All updates of a prompt precede its response.
+- A malformed line is answered (-32700, -32600) and harms no other call.
+- A first turn imports only the standard library, anyio, pydantic, httpx and our lean modules.
+
+Never
+- Import litellm, the SDK, sqlalchemy, starlette or mcp on the stdio path.
+- Write anything but protocol messages to stdout.
+- Decide what a tool may do: it carries the question to the editor and the answer back.
+"""
