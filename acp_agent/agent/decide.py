@@ -66,7 +66,7 @@ def wind_up(state: RunState, request: RunRequest, ending: Finish) -> Action:
         due = next((gate for gate in request.gates if gate.name not in done), None)
         if due is not None:
             return Verify(due)
-    return Commit() if works and state.committed is None else ending
+    return Commit() if works and request.commit and state.committed is None else ending
 
 
 def _unchecked(state: RunState, request: RunRequest) -> bool:

@@ -53,6 +53,7 @@ class RunRequest(Frozen):
     instructions: str = ""
     mode: Mode = Mode.AUTO
     read_only: bool = False
+    commit: bool = True
     limits: Limits = Field(default_factory=Limits)
     scopes: tuple[str, ...] = ()
     answer_schema: dict[str, Any] | None = None

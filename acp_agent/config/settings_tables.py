@@ -1,0 +1,108 @@
+"""config.toml as it stands in the file: one model per table."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from acp_agent.config.tables import Items, Money, Name, Seconds, Table, Text, Texts, plain
+from acp_agent.domain.policy import Mode
+
+KEY_NAME = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+def _keys(value: object) -> object:
+    if not isinstance(value, list) or not all(isinstance(item, str) and KEY_NAME.match(item) for item in value):
+        # What stood there is not shown: it may be the key itself.
+        raise plain('should be a list of "env:NAME": keys are named here, never written')
+    return tuple(value)
+
+
+def _base_url(value: object) -> object:
+    if not isinstance(value, str) or not re.match(r"https?://[^\s/]", value) or re.search(r"\s", value):
+        raise plain('should be an address such as "http://127.0.0.1:4000/v1"')
+    if "@" in value.split("//", 1)[1].split("/")[0]:
+        raise plain("should not hold a name or password; use keys")
+    return value.rstrip("/")
+
+
+def _model(value: object) -> object:
+    if not isinstance(value, str) or not value or value != value.strip() or re.search(r"\s|\0", value):
+        raise plain('should be "provider/model" or the name of an alias')
+    return value
+
+
+ModelName = Annotated[str, BeforeValidator(_model)]
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Prices(Table):
+    """US dollars per million tokens; `cached_input` is the price of input read from the provider's cache."""
+
+    input: Price
+    output: Price
+    cached_input: Price | None = None
+
+
+class ModelAlias(Table):
+    """A name for a chain of models, tried in this order. `prices` hold for its models that have no other."""
+
+    chain: Annotated[tuple[ModelName, ...], Items, Field(min_length=1)]
+    prices: Prices | None = None
+
+
+class Provider(Table):
+    """Where a provider answers, and the environment variables of its keys. `prices` by model, without the provider."""
+
+    base_url: Annotated[str, BeforeValidator(_base_url)] | None = None
+    keys: Annotated[tuple[str, ...], BeforeValidator(_keys)] = ()
+    max_concurrent: Count | None = None
+    prices: dict[str, Prices] = Field(default_factory=dict)
+
+
+class Role(Table):
+    """A prompt, a model and limits. `model` is a model or an alias; `max_time` in seconds, `max_cost` in US dollars."""
+
+    model: ModelName | None = None
+    policy: Annotated[Mode, Field(strict=False)] | None = None
+    max_cost: Money | None = None
+    prompt: Text | None = None
+    max_steps: Count | None = None
+    max_time: Seconds | None = None
+
+
+class UserBudget(Table):
+    """Caps over many runs, US dollars."""
+
+    per_batch: Money | None = None
+    per_day: Money | None = None
+    per_month: Money | None = None
+
+
+class ToolServer(Table):
+    """An MCP server: a command, or an address."""
+
+    command: Text | None = None
+    args: Texts = ()
+    env: dict[str, str] = Field(default_factory=dict)
+    url: Annotated[str, BeforeValidator(_base_url)] | None = None
+
+
+class Sandbox(Table):
+    """How commands are fenced in: `required` refuses to run them without a sandbox."""
+
+    level: Literal["required", "prefer", "off"] = "required"
+    allow_domains: Texts = ()
+
+
+class SettingsTable(Table):
+    """The whole file."""
+
+    models: dict[Name, ModelAlias] = Field(default_factory=dict)
+    providers: dict[Name, Provider] = Field(default_factory=dict)
+    roles: dict[Name, Role] = Field(default_factory=dict)
+    budget: UserBudget = Field(default_factory=UserBudget)
+    mcp: dict[Name, ToolServer] = Field(default_factory=dict)
+    sandbox: Sandbox = Field(default_factory=Sandbox)
+    notify: dict[str, Any] = Field(default_factory=dict)

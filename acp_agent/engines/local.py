@@ -1,0 +1,118 @@
+"""The engine of one machine: claims runs by leases in the store and drives them in this process.
+
+Several processes may share one store: a run is claimed by one of them, and one whose process is gone is claimed again.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+import anyio
+from anyio.abc import TaskGroup
+
+from acp_agent.domain.errors import Refused
+from acp_agent.domain.ports import Claim, Journal, Owner
+from acp_agent.runs.port import Worker
+
+HEARTBEAT = 1.0
+
+
+class LocalEngine:
+    """Implements the Engine port. `owner` names this process in leases; the heartbeat renews them every second."""
+
+    def __init__(self, journal: Journal, worker: Worker, owner: Owner, heartbeat: float = HEARTBEAT) -> None:
+        self._journal = journal
+        self._worker = worker
+        self._owner = owner
+        self._heartbeat = heartbeat
+        self._claims: dict[str, Claim] = {}
+        self._news = anyio.Event()
+
+    async def submit(self, run_ids: Sequence[str]) -> None:
+        """The runs are in the record already: look there again."""
+        self._news.set()
+
+    async def wake(self, run_id: str) -> None:
+        """The run is queued in the record: look there again."""
+        self._news.set()
+
+    async def cancel(self, run_id: str) -> None:
+        """Tell the driver here at once; a run nobody drives is brought to its end here.
+
+        One that another process drives sees the cancellation at its next heartbeat.
+        """
+        if run_id in self._claims:
+            events = await self._journal.events(run_id)
+            await self._worker.poke(run_id, events[-1].seq)
+            return
+        claim = await self._journal.claim(run_id, self._owner)
+        if claim is not None:
+            try:
+                await self._worker.drive(claim)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._journal.release(claim)
+
+    async def work(self, batch_id: str | None, jobs: int) -> None:
+        """Drive up to `jobs` runs at once, of one batch or of all, until none can be claimed and none is under way.
+
+        Raises Refused when another process works on the batch.
+        """
+        held = await self._hold(batch_id) if batch_id else ()
+        try:
+            await self._work(batch_id, jobs, held)
+        finally:
+            with anyio.CancelScope(shield=True):
+                for claim in held:
+                    await self._journal.release(claim)
+
+    async def _hold(self, batch_id: str) -> tuple[Claim, ...]:
+        claim = await self._journal.claim(batch_id, self._owner)
+        if claim is None:
+            raise Refused(f"{batch_id} is worked on by another process", hint=f"acp logs -f {batch_id}")
+        return (claim,)
+
+    async def _work(self, batch_id: str | None, jobs: int, held: tuple[Claim, ...]) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._keep_leases, held)
+            slots = anyio.CapacityLimiter(jobs)
+            queue: deque[str] = deque()
+            while await self._fill(batch_id, queue, slots, group):
+                await self._news.wait()
+                self._news = anyio.Event()
+            group.cancel_scope.cancel()
+
+    async def _fill(
+        self, batch_id: str | None, queue: deque[str], slots: anyio.CapacityLimiter, group: TaskGroup
+    ) -> bool:
+        """Begin runs while there are free slots; False when there is nothing left to wait for."""
+        while slots.available_tokens > 0:
+            if not queue:
+                queue.extend(await self._journal.claimable(batch_id, 256))
+                if not queue:
+                    break
+            claim = await self._journal.claim(queue.popleft(), self._owner)
+            if claim is not None:
+                self._claims[claim.stream_id] = claim
+                await slots.acquire_on_behalf_of(claim)
+                group.start_soon(self._drive, claim, slots)
+        return bool(self._claims)
+
+    async def _drive(self, claim: Claim, slots: anyio.CapacityLimiter) -> None:
+        try:
+            await self._worker.drive(claim)
+        finally:
+            self._claims.pop(claim.stream_id, None)
+            slots.release_on_behalf_of(claim)
+            with anyio.CancelScope(shield=True):
+                await self._journal.release(claim)
+            self._news.set()
+
+    async def _keep_leases(self, held: tuple[Claim, ...]) -> None:
+        """Renew the leases and carry news of other processes to the drivers here."""
+        while True:
+            await anyio.sleep(self._heartbeat)
+            for pulse in await self._journal.renew([*held, *self._claims.values()]):
+                if pulse.lost:
+                    self._worker.abandon(pulse.stream_id)
+                else:
+                    await self._worker.poke(pulse.stream_id, pulse.seq)

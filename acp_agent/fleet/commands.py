@@ -1,0 +1,37 @@
+"""Gates and set-up commands through the sandbox of the tools."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from acp_agent.domain.errors import ToolError
+from acp_agent.domain.redact import Redactor
+from acp_agent.tools.sandbox import Sandbox
+from acp_agent.tools.shell import run_command
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended; `exit_status` is None where it was stopped or could not run."""
+
+    exit_status: int | None
+    seconds: float
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxedCommands:
+    """A CommandRunner (fleet.worktree). `network` is open for set-up commands, which a person has trusted."""
+
+    sandbox: Sandbox
+    redact: Redactor
+    network: bool = False
+
+    async def __call__(self, command: str, cwd: str, timeout: float) -> Outcome:
+        """Run `command` in `cwd`; what keeps it from running is an outcome too."""
+        try:
+            ended = await run_command(
+                command, workspace=Path(cwd), timeout=timeout, network=self.network, sandbox=self.sandbox
+            )
+        except ToolError as error:
+            return Outcome(None, 0.0, error.message)
+        return Outcome(ended.exit_status, ended.seconds, self.redact(ended.output))

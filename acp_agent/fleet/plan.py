@@ -1,0 +1,195 @@
+"""From what a person asked to the runs of a batch: nothing is spent and nothing is written here."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from acp_agent.domain.budget import Cap, Limits
+from acp_agent.domain.errors import Refused
+from acp_agent.domain.events import BatchStarted
+from acp_agent.domain.policy import Mode
+from acp_agent.domain.ports import NewStream
+from acp_agent.domain.request import RunRequest, Workplace
+from acp_agent.fleet.resolve import Site
+from acp_agent.runs.ids import new_id
+from acp_agent.runs.runner import new_run
+
+TYPICAL_LOW = (2, 4_000, 300)
+TYPICAL_HIGH = (15, 12_000, 600)
+CAPPED_OUTPUT = 8_192
+"""Tokens of one reply under a money cap: the worst case that is set aside before a call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """Who works on a target: its chain of models, its role and what it may use."""
+
+    models: tuple[str, ...]
+    limits: Limits
+    role: str = "coder"
+    role_prompt: str = ""
+    mode: Mode = Mode.AUTO
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One project of a plan: who works where."""
+
+    agent: Agent
+    site: Site
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What every run of the batch shares. `max_cost` caps the whole batch, in US dollars."""
+
+    prompt: str
+    read_only: bool = False
+    commit: bool = True
+    answer_schema: dict[str, Any] | None = None
+    max_cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """One run that would start."""
+
+    project: str
+    request: RunRequest
+
+    @property
+    def kind(self) -> str:
+        """`worktree` or `inplace`."""
+        return self.request.workplace.kind
+
+    @property
+    def root(self) -> str:
+        """The repository or directory."""
+        return self.request.workplace.root
+
+    @property
+    def branch(self) -> str | None:
+        """The branch the result will be on."""
+        return self.request.workplace.branch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A batch that could start. `low` and `high` estimate its cost in US dollars, None where a price is unknown."""
+
+    batch_id: str
+    prompt: str
+    items: tuple[PlannedRun, ...]
+    models: tuple[str, ...]
+    model_source: str
+    low: float | None
+    high: float | None
+    max_cost: float | None = None
+    warnings: tuple[str, ...] = ()
+
+    def with_warnings(self, warnings: Iterable[str]) -> "Plan":
+        """The same plan with `warnings` that a person reads before it starts."""
+        return replace(self, warnings=tuple(warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars for one input and one output token of a model; None where unknown."""
+
+    input_cost: float | None
+    output_cost: float | None
+
+    @property
+    def known(self) -> bool:
+        """Whether both are."""
+        return self.input_cost is not None and self.output_cost is not None
+
+
+def build(job: Job, targets: Sequence[Target], price: Callable[[str], Price], source: str, worktrees: Path) -> Plan:
+    """The plan of `job` over `targets`; worktrees go below `worktrees`/BATCH.
+
+    Raises Refused (exit 6) when a money cap is set and a model of a chain has no known price, or when even the low
+    estimate is over the cap.
+    """
+    batch_id = new_id("b")
+    models = tuple(dict.fromkeys(model for target in targets for model in target.agent.models))
+    unknown = [model for model in models if not price(model).known]
+    if unknown and (job.max_cost is not None or any(target.agent.limits.max_cost is not None for target in targets)):
+        raise Refused(
+            f"the price of {', '.join(unknown)} is unknown, so a money cap cannot be kept",
+            hint="set it in config.toml under [providers.NAME.prices], in US$ per token, or leave the cap out",
+        )
+    first = [price(target.agent.models[0]) for target in targets]
+    low = None if unknown else sum(_cost(each, *TYPICAL_LOW) for each in first)
+    high = None if unknown else sum(_cost(each, *TYPICAL_HIGH) for each in first)
+    if job.max_cost is not None and low is not None and low > job.max_cost:
+        raise Refused(
+            f"the estimate (at least ${low:.2f}) is over the budget of ${job.max_cost:.2f}",
+            hint="raise --max-cost or select fewer projects",
+        )
+    return Plan(
+        batch_id=batch_id,
+        prompt=job.prompt,
+        items=tuple(_planned(job, target, batch_id, worktrees) for target in targets),
+        models=models,
+        model_source=source,
+        low=low,
+        high=high if job.max_cost is None or high is None else min(high, job.max_cost),
+        max_cost=job.max_cost,
+    )
+
+
+def streams(plan: Plan) -> list[NewStream]:
+    """What starting `plan` puts on record, in one transaction: the batch, then its runs."""
+    started = BatchStarted(
+        prompt=plan.prompt,
+        projects=tuple(item.project for item in plan.items),
+        options={"models": list(plan.models), "max_cost": plan.max_cost},
+    )
+    cap = Cap(scope=f"batch:{plan.batch_id}", cap=plan.max_cost)
+    batch = NewStream(stream_id=plan.batch_id, kind="batch", facts=(started,), caps=(cap,))
+    return [batch, *(new_run(item.request) for item in plan.items)]
+
+
+def _cost(price: Price, steps: int, tokens_in: int, tokens_out: int) -> float:
+    """What a run of so many steps costs; the two typical ones give a rough range."""
+    return steps * (tokens_in * (price.input_cost or 0.0) + tokens_out * (price.output_cost or 0.0))
+
+
+def _planned(job: Job, target: Target, batch_id: str, worktrees: Path) -> PlannedRun:
+    agent = target.agent
+    capped = agent.limits.max_cost is not None or job.max_cost is not None
+    request = RunRequest(
+        prompt=job.prompt,
+        workplace=_workplace(job, target.site, batch_id, worktrees),
+        models=agent.models,
+        project=target.site.project,
+        batch_id=batch_id,
+        role=agent.role,
+        role_prompt=agent.role_prompt,
+        instructions=target.site.instructions,
+        mode=Mode.PLAN if job.read_only else agent.mode,
+        read_only=job.read_only,
+        commit=job.commit,
+        limits=agent.limits.model_copy(update={"max_output": CAPPED_OUTPUT if capped else None}),
+        scopes=(f"batch:{batch_id}",),
+        answer_schema=job.answer_schema,
+        setup=None if job.read_only else target.site.setup,
+        gates=() if job.read_only else target.site.gates,
+    )
+    return PlannedRun(target.site.project, request)
+
+
+def _workplace(job: Job, site: Site, batch_id: str, worktrees: Path) -> Workplace:
+    if job.read_only or site.inplace:
+        return Workplace(kind="inplace", root=str(site.root), subdir=site.subdir)
+    return Workplace(
+        kind="worktree",
+        root=str(site.root),
+        worktree=str(worktrees / batch_id / site.project),
+        branch=site.branch.replace("{batch}", batch_id).replace("{project}", site.project),
+        base=site.base,
+        target=site.branch_from,
+        subdir=site.subdir,
+    )

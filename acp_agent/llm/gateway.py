@@ -1,0 +1,78 @@
+"""The Model port over all providers: which adapter asks, how many at once, and what it costs."""
+
+from collections.abc import Callable, Mapping
+
+import anyio
+
+from acp_agent.domain.budget import Quote
+from acp_agent.domain.errors import ModelError, ModelFault, UsageError
+from acp_agent.domain.message import Reply, Usage, Word
+from acp_agent.domain.ports import ModelRequest
+from acp_agent.llm.lean import LeanAdapter
+from acp_agent.llm.litellm_adapter import LitellmAdapter
+from acp_agent.llm.prices import PriceTable
+from acp_agent.llm.provider import ModelPrice, Provider, split_model
+from acp_agent.llm.tokens import cost_of, quote_of
+
+
+class Gateway:
+    """Implements `Model`. A provider that is not in `providers` is asked the way its name says.
+
+    Belongs to one event loop; `aclose` it there.
+    """
+
+    def __init__(self, providers: Mapping[str, Provider], prices: PriceTable) -> None:
+        self._providers = dict(providers)
+        self._prices = prices
+        self._lean = LeanAdapter()
+        self._litellm = LitellmAdapter()
+        self._slots: dict[str, anyio.CapacityLimiter] = {}
+
+    async def reply(self, request: ModelRequest, on_word: Callable[[Word], None]) -> Reply:
+        """The whole reply; `on_word` sees it as it streams. Raises ModelError. Waits for a slot of the provider."""
+        try:
+            provider, model = self._resolve(request.model)
+        except UsageError as error:
+            raise ModelError(f"{error.what}. {error.hint}", fault=ModelFault.NOT_FOUND) from error
+        adapter = self._lean if provider.is_lean else self._litellm
+        async with self._slot(provider):
+            return await adapter.reply(provider, model, request, on_word)
+
+    def quote(self, request: ModelRequest) -> Quote:
+        """The most `request` can cost if it is sent with the quote's `max_output`. Raises UsageError for a bad name."""
+        provider, model = self._resolve(request.model)
+        return quote_of(request, self._prices.price(provider, model), provider.max_output)
+
+    def cost(self, model: str, usage: Usage) -> float | None:
+        """What `usage` of `model` cost in US dollars, None where the price is unknown."""
+        price = self.price(model)
+        return cost_of(usage, price) if price is not None else None
+
+    def price(self, model: str) -> ModelPrice | None:
+        """Price and sizes of `provider/model`; None where the price is unknown."""
+        provider, name = self._resolve(model)
+        return self._prices.price(provider, name)
+
+    async def warm(self, model: str) -> None:
+        """Load what asking `model` needs, while a person still types; a first call does it otherwise."""
+        provider, _ = self._resolve(model)
+        if not provider.is_lean:
+            await self._litellm.warm()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        try:
+            await self._lean.aclose()
+        finally:
+            await self._litellm.aclose()
+
+    def _resolve(self, model: str) -> tuple[Provider, str]:
+        name, rest = split_model(model)
+        if name not in self._providers:
+            self._providers[name] = Provider(name=name)
+        return self._providers[name], rest
+
+    def _slot(self, provider: Provider) -> anyio.CapacityLimiter:
+        if provider.name not in self._slots:
+            self._slots[provider.name] = anyio.CapacityLimiter(provider.max_concurrent)
+        return self._slots[provider.name]

@@ -1,0 +1,108 @@
+"""Running tool calls: intent on record, effect, result on record; and what became of those a crash cut off."""
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+from acp_agent.domain.events import Parked, ToolFinished, ToolRefused, ToolStarted
+from acp_agent.domain.ports import Prepared, Tools
+from acp_agent.domain.run import OpenCall
+from acp_agent.domain.tool import Intent, ToolResult
+
+if TYPE_CHECKING:
+    from acp_agent.runs.driver import Driver
+
+
+async def act(driver: "Driver", calls: tuple[OpenCall, ...]) -> None:
+    """Run `calls`: invalid ones are refused, the others begin together after their intents are on record."""
+    tools = _tools(driver)
+    ready: list[tuple[OpenCall, Prepared]] = []
+    for open_call in calls:
+        prepared = await tools.prepare(open_call.call, driver.state.seen)
+        if isinstance(prepared, ToolResult):
+            call = open_call.call
+            await driver.record(ToolRefused(call_id=call.call_id, tool=call.name, result=prepared))
+        else:
+            ready.append((open_call, prepared))
+    if not ready:
+        return
+    specs = tools.specs()
+    await driver.record(
+        *(
+            ToolStarted(
+                call_id=open_call.call.call_id,
+                tool=open_call.call.name,
+                risk=specs[open_call.call.name].risk,
+                intent=prepared.intent,
+            )
+            for open_call, prepared in ready
+        )
+    )
+    await _finish(driver, ready)
+
+
+async def recover(driver: "Driver", open_call: OpenCall) -> None:
+    """A call whose driver died: take over its result, do it again, or park because nobody can tell."""
+    tools = _tools(driver)
+    intent = open_call.intent or Intent()
+    outcome = await tools.recover(open_call.call, intent, driver.state.seen)
+    call = open_call.call
+    if outcome is None:
+        detail = f"{intent.title or call.name}: it had begun when the process died; whether it took effect is unknown."
+        await driver.record(Parked(waiting="outcome_unknown", call_id=call.call_id, detail=detail))
+    elif isinstance(outcome, ToolResult):
+        await driver.record(ToolFinished(call_id=call.call_id, tool=call.name, result=outcome))
+    else:
+        await _finish(driver, [(open_call, outcome)])
+
+
+async def _finish(driver: "Driver", ready: list[tuple[OpenCall, Prepared]]) -> None:
+    """Run what is on record as begun and record the results, in the order of the calls."""
+    results: dict[str, ToolResult] = {}
+
+    async def run(open_call: OpenCall, prepared: Prepared) -> None:
+        results[open_call.call.call_id] = await prepared.run()
+
+    async def record() -> None:
+        finished = [
+            ToolFinished(call_id=call_id, tool=open_call.call.name, result=results.get(call_id) or _cut_off(driver))
+            for open_call, _ in ready
+            if (call_id := open_call.call.call_id)
+        ]
+        await driver.record(*finished)
+
+    try:
+        with anyio.move_on_after(driver.budget_left()) as scope:
+            driver.effect = scope
+            if len(ready) == 1:
+                await run(*ready[0])
+            else:
+                async with anyio.create_task_group() as group:
+                    for open_call, prepared in ready:
+                        group.start_soon(run, open_call, prepared)
+    except anyio.get_cancelled_exc_class():
+        with anyio.CancelScope(shield=True):
+            await record()
+        raise
+    finally:
+        driver.effect = None
+    await record()
+
+
+def _cut_off(driver: "Driver") -> ToolResult:
+    """The result of a call that was stopped: by a cancellation, by the run's time, or with its process."""
+    why = "the run was cancelled" if driver.state.cancel_asked else "it was interrupted"
+    if driver.budget_left() == 0.0:
+        why = "the time of the run was up"
+    return ToolResult(
+        status="cancelled",
+        kind="interrupted",
+        output=f"Stopped: {why}. What it did until then stays.",
+        hint="Check the state of the files before you go on.",
+    )
+
+
+def _tools(driver: "Driver") -> Tools:
+    if driver.tools is None:
+        raise ValueError("a call before the workplace was prepared")
+    return driver.tools

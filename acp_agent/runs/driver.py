@@ -1,0 +1,199 @@
+"""The driver of one claimed run: decide, do, record, until it ends or waits."""
+
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import assert_never
+
+import anyio
+
+from acp_agent.agent.actions import (
+    Act,
+    Action,
+    Answer,
+    Ask,
+    Check,
+    Commit,
+    Finish,
+    Forget,
+    Limit,
+    Prepare,
+    Recover,
+    Stop,
+    Think,
+    Verify,
+)
+from acp_agent.agent.decide import next_action
+from acp_agent.domain.budget import Reservation, Settlement
+from acp_agent.domain.errors import AcpAgentError, Fenced
+from acp_agent.domain.events import (
+    ApprovalAsked,
+    Event,
+    Fact,
+    GateStarted,
+    LimitReached,
+    Parked,
+    Resumed,
+    RunEnded,
+    ToolRefused,
+    WorkspacePrepared,
+)
+from acp_agent.domain.ports import Claim, Tools
+from acp_agent.domain.request import RunRequest
+from acp_agent.domain.run import RunState, fold
+from acp_agent.domain.tool import ToolResult, ToolSpec
+from acp_agent.runs.acting import act, recover
+from acp_agent.runs.answer import check_answer
+from acp_agent.runs.parts import Parts
+from acp_agent.runs.thinking import Thinking
+
+
+class Driver:
+    """One claimed run. Everything it knows is the fold of the run's events; it may die at any line."""
+
+    def __init__(self, claim: Claim, parts: Parts) -> None:
+        self.claim = claim
+        self.parts = parts
+        self.state = RunState()
+        self.tools: Tools | None = None
+        self.effect: anyio.CancelScope | None = None
+        self._at = time.monotonic()
+        self._thinking = Thinking(self)
+
+    @property
+    def request(self) -> RunRequest:
+        """What the run was asked."""
+        if self.state.request is None:
+            raise ValueError(f"{self.claim.stream_id} has no first event")
+        return self.state.request
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that drivers have spent on the run."""
+        return self.state.active + time.monotonic() - self._at
+
+    async def drive(self) -> RunState:
+        """Go on until the run ends or waits. A lost lease ends the drive quietly: another driver has the run."""
+        try:
+            self._take(await self.parts.journal.events(self.claim.stream_id))
+            if self.claim.fence > 1:
+                await self.record(Resumed(fence=self.claim.fence))
+            while not isinstance(action := await self._next(), Stop):
+                await self._guarded(action)
+        except Fenced:
+            return self.state
+        return self.state
+
+    async def refresh(self, seq: int) -> None:
+        """Read facts that others recorded; a cancellation stops the effect under way."""
+        if seq > self.state.seq:
+            self._take(await self.parts.journal.events(self.claim.stream_id, self.state.seq))
+        if self.state.cancel_asked and self.effect is not None:
+            self.effect.cancel()
+
+    async def record(
+        self, *facts: Fact, reserve: Sequence[Reservation] = (), settle: Sequence[Settlement] = ()
+    ) -> None:
+        """Put facts on record, fold them, and tell who watches."""
+        events = await self.parts.journal.append(self.claim, facts, reserve=reserve, settle=settle)
+        if events[0].seq > self.state.seq + 1:
+            events = await self.parts.journal.events(self.claim.stream_id, self.state.seq)
+        self._take(events)
+
+    def budget_left(self) -> float | None:
+        """Seconds until the run's time is up; None without a limit."""
+        limit = self.request.limits.max_time
+        return None if limit is None else max(0.0, limit - self.elapsed)
+
+    def _take(self, events: Sequence[Event]) -> None:
+        fresh = [event for event in events if event.seq > self.state.seq]
+        self.state = fold(fresh, self.state)
+        self._at = time.monotonic()
+        for event in fresh:
+            self.parts.bus.publish(self.claim.stream_id, event)
+
+    async def _next(self) -> Action:
+        specs = await self._specs()
+        return next_action(self.state, specs, self.elapsed)
+
+    async def _specs(self) -> Mapping[str, ToolSpec]:
+        if self.tools is None and self.state.path is not None and not self.state.ended:
+            try:
+                self.tools = await self.parts.tools(self.request, self.state.path)
+            except OSError as error:
+                await self.record(RunEnded(reason="error", message=f"{self.state.path}: {error.strerror}"))
+        return self.tools.specs() if self.tools else {}
+
+    async def _guarded(self, action: Action) -> None:
+        """Do `action`; what goes wrong beyond tools and models ends the run with the reason on record."""
+        try:
+            await self._do(action)
+        except Fenced:
+            raise
+        except AcpAgentError as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            await self.record(RunEnded(reason="error", message=f"{error.what}{hint}"))
+        except Exception as error:
+            message = f"internal error: {type(error).__name__}: {error}"
+            await self.record(RunEnded(reason="error", message=message, trace=traceback.format_exc()))
+
+    async def _do(self, action: Action) -> None:
+        match action:
+            case Think() | Forget():
+                await self._thinking.do(action)
+            case Act(calls):
+                await act(self, calls)
+            case Recover(call):
+                await recover(self, call)
+            case Answer(call, result):
+                await self.record(ToolRefused(call_id=call.call.call_id, tool=call.call.name, result=result))
+            case Ask():
+                await self._ask(action)
+            case Limit(limit):
+                await self.record(LimitReached(limit=limit, detail=f"The limit {limit} of this run is reached."))
+            case Check() | Prepare() | Verify() | Commit() | Finish() | Stop():
+                await self._frame(action)
+            case _:
+                assert_never(action)
+
+    async def _frame(self, action: Check | Prepare | Verify | Commit | Finish | Stop) -> None:
+        request, places = self.request, self.parts.places
+        match action:
+            case Prepare():
+                path = await places.prepare(self.claim.stream_id, request.workplace, request.setup)
+                await self.record(WorkspacePrepared(path=path, base=request.workplace.base))
+            case Check():
+                await self.record(check_answer(request.answer_schema or {}, self.state.text))
+            case Verify(gate):
+                await self.record(GateStarted(gate=gate.name, command=gate.run))
+                await self.record(await places.check(request.workplace, gate))
+            case Commit():
+                message = commit_message(request, self.state.text)
+                await self.record(await places.commit(self.claim.stream_id, request.workplace, message))
+            case Finish(reason, message):
+                await self.record(RunEnded(reason=reason, message=message))
+            case Stop():
+                return
+            case _:
+                assert_never(action)
+
+    async def _ask(self, action: Ask) -> None:
+        """Put the question on record and wait; an invalid call is refused instead of asked about."""
+        call = action.call.call
+        if self.tools is None:
+            raise ValueError("a call before the workplace was prepared")
+        prepared = await self.tools.prepare(call, self.state.seen)
+        if isinstance(prepared, ToolResult):
+            await self.record(ToolRefused(call_id=call.call_id, tool=call.name, result=prepared))
+            return
+        title = prepared.intent.title or call.name
+        await self.record(
+            ApprovalAsked(call_id=call.call_id, tool=call.name, risk=action.risk, title=title),
+            Parked(waiting="approval", call_id=call.call_id, detail=title),
+        )
+
+
+def commit_message(request: RunRequest, text: str) -> str:
+    """The message of the result's commit: the first line of the prompt, then what the model said of it."""
+    subject = (request.title or request.prompt).strip().splitlines()[0][:72]
+    return f"{subject}\n\n{text.strip()[:4000]}\n" if text.strip() else f"{subject}\n"

@@ -1,0 +1,19 @@
+"""What a driver works with, chosen by `app`."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from acp_agent.domain.ports import Journal, Model, Tools, Workplaces
+from acp_agent.domain.request import RunRequest
+from acp_agent.runs.bus import Bus
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The collaborators of every run in this process. `tools` opens the tools of a run at the path it works in."""
+
+    journal: Journal
+    model: Model
+    tools: Callable[[RunRequest, str], Awaitable[Tools]]
+    places: Workplaces
+    bus: Bus = field(default_factory=Bus)

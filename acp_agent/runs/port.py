@@ -1,0 +1,43 @@
+"""The ports of an engine: who drives queued runs, and what drives one of them."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from acp_agent.domain.ports import Claim
+from acp_agent.domain.run import RunState
+
+
+class Worker(Protocol):
+    """Drives one claimed run until it ends or waits."""
+
+    async def drive(self, claim: Claim) -> RunState:
+        """The state in which it left the run. Cancelling it leaves a run that can be resumed."""
+        ...
+
+    async def poke(self, run_id: str, seq: int) -> None:
+        """The stream of a run driven here has facts up to `seq`; some may be somebody else's."""
+        ...
+
+    def abandon(self, run_id: str) -> None:
+        """The lease of a run driven here is lost: stop its effects, write nothing more."""
+        ...
+
+
+class Engine(Protocol):
+    """Brings queued runs to workers; a run is queued by being in the record."""
+
+    async def submit(self, run_ids: Sequence[str]) -> None:
+        """New runs are queued: begin them as soon as a slot is free."""
+        ...
+
+    async def work(self, batch_id: str | None, jobs: int) -> None:
+        """Drive up to `jobs` runs at once until none can be claimed and none is under way."""
+        ...
+
+    async def cancel(self, run_id: str) -> None:
+        """A cancellation is on record: tell the driver, if it is here."""
+        ...
+
+    async def wake(self, run_id: str) -> None:
+        """A waiting run is queued again: begin it as soon as a slot is free."""
+        ...

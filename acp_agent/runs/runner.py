@@ -1,0 +1,129 @@
+"""The life of runs in this process: start, drive, watch, answer, cancel, resume."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from acp_agent.domain.budget import Cap
+from acp_agent.domain.errors import Refused, UsageError
+from acp_agent.domain.events import ApprovalGiven, CancelAsked, Decision, Event, RunStarted
+from acp_agent.domain.message import Word
+from acp_agent.domain.ports import Claim, NewStream
+from acp_agent.domain.request import RunRequest
+from acp_agent.domain.run import RunState, fold
+from acp_agent.runs.driver import Driver
+from acp_agent.runs.ids import new_id
+from acp_agent.runs.parts import Parts
+from acp_agent.runs.port import Engine
+
+ANSWERS: dict[str, frozenset[str]] = {
+    "approval": frozenset({"allow", "deny"}),
+    "outcome_unknown": frozenset({"done", "retry", "skip"}),
+    "crash_loop": frozenset({"retry"}),
+}
+
+
+class Runner:
+    """What surfaces, batches and loops use to run agents, and what an engine uses to drive them (the Worker port)."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._drivers: dict[str, Driver] = {}
+
+    async def start(self, request: RunRequest, actor: str = "user") -> str:
+        """Queue a new run, in one transaction; returns its id."""
+        stream = new_run(request)
+        await self._parts.journal.create([stream], actor)
+        return stream.stream_id
+
+    async def state(self, run_id: str) -> RunState:
+        """Where a run stands. Raises UsageError for an unknown id."""
+        events = await self._parts.journal.events(run_id)
+        if not events:
+            raise UsageError(f"there is no run {run_id}", hint="acp ps")
+        return fold(events)
+
+    async def drive(self, claim: Claim) -> RunState:
+        """Drive a claimed run until it ends or waits; the lease is given back in any case."""
+        driver = Driver(claim, self._parts)
+        self._drivers[claim.stream_id] = driver
+        try:
+            return await driver.drive()
+        finally:
+            del self._drivers[claim.stream_id]
+
+    async def poke(self, run_id: str, seq: int) -> None:
+        """Facts up to `seq` are on record; the run's driver here reads those it has not seen."""
+        driver = self._drivers.get(run_id)
+        if driver is not None:
+            await driver.refresh(seq)
+
+    def abandon(self, run_id: str) -> None:
+        """The lease of a run driven here is lost: stop what it does; its writes are refused by the fence."""
+        driver = self._drivers.get(run_id)
+        if driver is not None and driver.effect is not None:
+            driver.effect.cancel()
+
+    async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Event | Word]:
+        """The facts of a run after `seq` in order, and the words of this process's driver, until it ends or waits."""
+        with self._parts.bus.subscribe(run_id) as subscription:
+            seq = after
+            for event in await self._parts.journal.events(run_id, after):
+                seq = event.seq
+                yield event
+            if _over(await self.state(run_id)):
+                return
+            async for item in subscription:
+                if isinstance(item, Word):
+                    yield item
+                elif item.seq > seq:
+                    seq = item.seq
+                    yield item
+                    if item.data.type in ("run_ended", "parked"):
+                        return
+
+    async def answer(
+        self,
+        engine: Engine,
+        run_id: str,
+        decision: Decision,
+        *,
+        call_id: str | None = None,
+        note: str = "",
+        actor: str = "",
+    ) -> None:
+        """A person's answer to what a run waits for; the run is queued again."""
+        state = await self.state(run_id)
+        waiting = state.waiting
+        if waiting is None:
+            raise Refused(f"{run_id} does not wait for an answer", hint=f"acp show {run_id}")
+        if decision not in ANSWERS.get(waiting.waiting, frozenset()):
+            fitting = ", ".join(sorted(ANSWERS.get(waiting.waiting, frozenset()))) or "none"
+            raise UsageError(f"{run_id} waits for {waiting.waiting}: {decision!r} is no answer to it", hint=fitting)
+        if call_id is not None and waiting.call_id != call_id:
+            raise Refused(f"{run_id} waits for call {waiting.call_id}, not {call_id}", hint=f"acp show {run_id}")
+        given = ApprovalGiven(call_id=waiting.call_id or "", decision=decision, note=note)
+        await self._parts.journal.note(run_id, [given], actor)
+        await engine.wake(run_id)
+
+    async def cancel(self, engine: Engine, run_id: str, *, note: str = "", actor: str = "") -> None:
+        """Ask a run to end: its effect is stopped, its partial result kept."""
+        await self._parts.journal.note(run_id, [CancelAsked(note=note)], actor)
+        await engine.cancel(run_id)
+
+    async def resume(self, engine: Engine, run_ids: Sequence[str]) -> None:
+        """Bring runs that nobody drives back to the engine; each goes on where its record stands."""
+        await engine.submit(run_ids)
+
+
+def new_run(request: RunRequest) -> NewStream:
+    """The stream of a new run, with its own budget and session where the request names none."""
+    run_id = new_id("r")
+    scope = f"run:{run_id}"
+    scopes = (scope, *request.scopes)
+    session = request.session_id or new_id("s")
+    complete = request.model_copy(update={"scopes": scopes, "session_id": session})
+    cap = Cap(scope=scope, cap=request.limits.max_cost)
+    return NewStream(stream_id=run_id, kind="run", facts=(RunStarted(request=complete),), caps=(cap,))
+
+
+def _over(state: RunState) -> bool:
+    return state.ended is not None or state.waiting is not None

@@ -1,0 +1,163 @@
+"""Asking a model: money set aside, the intent on record, the reply or the fault, the settlement."""
+
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+
+from acp_agent.agent.actions import Forget, Think
+from acp_agent.agent.context import assemble
+from acp_agent.domain.budget import Reservation, Settlement
+from acp_agent.domain.errors import ModelError, ModelFault, OverBudget
+from acp_agent.domain.events import LimitReached, ModelCalled, ModelFailed, ModelReplied
+from acp_agent.domain.message import Reply, Word
+from acp_agent.domain.ports import ModelRequest
+from acp_agent.runs.ids import new_id
+
+if TYPE_CHECKING:
+    from acp_agent.runs.driver import Driver
+
+FINAL_TIMEOUT = 60.0
+PATIENCE = 0.25
+
+
+class Thinking:
+    """The model side of one driver. Remembers how many tokens the conversation had, for a tighter quote."""
+
+    def __init__(self, driver: "Driver") -> None:
+        self._driver = driver
+        self._known = (0, 0)
+
+    async def do(self, action: Think | Forget) -> None:
+        """One call of a model, or the booking of one that a crash cut off."""
+        if isinstance(action, Forget):
+            await self._fail(
+                ModelError("The process died before the reply was on record.", fault=ModelFault.LOST), True
+            )
+            return
+        if action.delay and not await self._pause(action.delay):
+            return
+        request = self._request(action)
+        if await self._call(request, action):
+            await self._hear(request, action)
+
+    def _request(self, action: Think) -> ModelRequest:
+        driver = self._driver
+        run = driver.request
+        tokens, messages = self._known
+        tools = () if action.final or driver.tools is None else tuple(driver.tools.specs().values())
+        return ModelRequest(
+            model=action.model,
+            messages=assemble(driver.state, final=action.final),
+            tools=tools,
+            answer_schema=run.answer_schema,
+            max_output=run.limits.max_output,
+            known_tokens=tokens,
+            known_messages=messages,
+        )
+
+    async def _pause(self, delay: float) -> bool:
+        """Wait before the next try; False when the run was cancelled meanwhile."""
+        with anyio.CancelScope() as scope:
+            self._driver.effect = scope
+            await anyio.sleep(min(delay, self._driver.budget_left() or delay))
+        self._driver.effect = None
+        return not scope.cancelled_caught
+
+    async def _call(self, request: ModelRequest, action: Think) -> bool:
+        """Put the intent on record with its money; False when no budget has room for it."""
+        driver = self._driver
+        worst = driver.parts.model.quote(request).worst
+        called = ModelCalled(
+            call_id=new_id("m"),
+            model=request.model,
+            final=action.final,
+            reserved=worst,
+            messages=len(request.messages),
+        )
+        amount = worst or 0.0
+        reserve = [
+            Reservation(scope=scope, amount=amount, aside=0.0 if action.final else amount)
+            for scope in driver.request.scopes
+        ]
+        while True:
+            try:
+                await driver.record(called, reserve=reserve)
+                return True
+            except OverBudget as refused:
+                if refused.outstanding <= 0 or refused.scope.startswith("run:"):
+                    await self._out_of_money(refused, action)
+                    return False
+            if not await self._pause(PATIENCE):
+                return False
+
+    async def _out_of_money(self, refused: OverBudget, action: Think) -> None:
+        state = self._driver.state
+        affordable = not action.final and refused.scope.startswith("run:")
+        detail = f"The budget {refused.scope} has no room for another call."
+        await self._driver.record(
+            LimitReached(limit=state.limit or "max_cost", detail=state.limit_detail or detail, last_call=affordable)
+        )
+
+    async def _hear(self, request: ModelRequest, action: Think) -> None:
+        driver = self._driver
+        heard = False
+
+        def on_word(word: Word) -> None:
+            nonlocal heard
+            heard = True
+            driver.parts.bus.publish(driver.claim.stream_id, word)
+
+        began = time.monotonic()
+        left = FINAL_TIMEOUT if action.final else driver.budget_left()
+        try:
+            with anyio.move_on_after(left) as scope:
+                driver.effect = scope
+                reply = await driver.parts.model.reply(request, on_word)
+                driver.effect = None
+                await self._replied(request, reply, time.monotonic() - began)
+                return
+            why = "cancelled" if driver.state.cancel_asked else "The time of the run was up."
+            await self._fail(ModelError(why, fault=ModelFault.TIMEOUT), True)
+        except ModelError as error:
+            await self._fail(error, heard)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self._fail(ModelError("Interrupted by its own process.", fault=ModelFault.LOST), True)
+            raise
+        finally:
+            driver.effect = None
+
+    async def _replied(self, request: ModelRequest, reply: Reply, seconds: float) -> None:
+        driver = self._driver
+        called = driver.state.model_call
+        if called is None:
+            raise ValueError("a reply without a call")
+        cost = driver.parts.model.cost(reply.model, reply.usage) if reply.usage else called.reserved
+        if reply.usage:
+            self._known = (reply.usage.input_tokens + reply.usage.output_tokens, len(request.messages) + 1)
+        replied = ModelReplied(call_id=called.call_id, reply=reply, cost=cost, seconds=round(seconds, 3))
+        await driver.record(replied, settle=self._settle(called, cost))
+
+    async def _fail(self, error: ModelError, spent: bool) -> None:
+        """Book the call as failed; one that may have been answered stays booked at its whole reservation."""
+        driver = self._driver
+        called = driver.state.model_call
+        if called is None:
+            raise error
+        cost = called.reserved if spent else 0.0
+        failed = ModelFailed(
+            call_id=called.call_id,
+            model=called.model,
+            fault=error.fault,
+            message=error.message,
+            retry_after=error.retry_after,
+            cost=cost,
+        )
+        await driver.record(failed, settle=self._settle(called, cost))
+
+    def _settle(self, called: ModelCalled, cost: float | None) -> list[Settlement]:
+        return [
+            Settlement(scope=scope, reserved=called.reserved or 0.0, spent=cost or 0.0)
+            for scope in self._driver.request.scopes
+        ]

@@ -1,0 +1,162 @@
+"""The journal on SQLite: `domain.ports.Journal` with one writer thread, group commit, fences, leases and budgets."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pydantic import ValidationError
+
+from acp_agent.domain.budget import Reservation, Settlement
+from acp_agent.domain.errors import AcpAgentError, Fenced
+from acp_agent.domain.events import FACTS, Event, Fact
+from acp_agent.domain.ports import Claim, NewStream, Owner, Pulse
+from acp_agent.store import leases, operations, sql
+from acp_agent.store.operations import Draft, Opening
+from acp_agent.store.reader import Reader
+from acp_agent.store.schema import open_for_reading, open_for_writing
+from acp_agent.store.writer import Transaction, Writer
+
+
+class SqliteJournal:
+    """`domain.ports.Journal` in the file at `path`, which is created where it is missing. Use as an async context.
+
+    `lease` is in seconds. `crash` is called with `journal.before_commit` and `journal.after_commit` around every
+    commit, on the writer's thread; whatever it raises ends the journal. `clock` (Unix seconds) stands in for the
+    database's time. Raises UsageError for a file that is no database of ours, or a newer one's.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        tenant: str = "local",
+        lease: float = 10.0,
+        crash: Callable[[str], None] | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        path = Path(path)
+        self._tenant = tenant
+        self._lease = lease
+        self._clock = clock
+        connection = open_for_writing(path)
+        try:
+            reading = open_for_reading(path)
+        except BaseException:
+            connection.close()
+            raise
+        self._writer = Writer(connection, path, crash, clock)
+        self._reader = Reader(reading, path)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Commit what was submitted and close the file; later calls raise AcpAgentError."""
+        await self._reader.close()
+        await self._writer.close()
+
+    async def create(self, streams: Sequence[NewStream], actor: str) -> None:
+        """Open streams, all or none. Raises Refused where an id is taken."""
+        openings = [Opening(stream, Draft.of(stream.facts)) for stream in streams]
+        apply = partial(operations.create, tenant=self._tenant, openings=openings, actor=actor)
+        await self._writer.submit(apply, guarded=True)
+
+    async def claim(self, stream_id: str, owner: Owner) -> Claim | None:
+        """Take a stream that nobody drives; None when it is held, waiting or ended.
+
+        A batch that has ended can be taken again while one of its runs has not. A run that was taken over three times
+        without a new event is parked as `crash_loop` instead. Raises Refused for an unknown stream.
+        """
+        dead = await self._reader.ask(partial(self._dead_owner, stream_id))
+        apply = partial(
+            leases.claim,
+            tenant=self._tenant,
+            stream_id=stream_id,
+            owner=owner.model_dump_json(),
+            dead=dead,
+            lease=self._lease,
+        )
+        return await self._writer.submit(apply, guarded=True)
+
+    async def claimable(self, batch_id: str | None, limit: int) -> list[str]:
+        """Ids of runs that could be claimed now, oldest first, those of one batch in its order."""
+
+        def question(connection: sqlite3.Connection) -> list[str]:
+            return leases.claimable(connection, self._tenant, batch_id, limit, self._now(connection))
+
+        return await self._reader.ask(question)
+
+    async def renew(self, claims: Sequence[Claim]) -> list[Pulse]:
+        """Extend the leases of `claims` that still hold; a pulse for each, in their order."""
+        return await self._writer.submit(partial(leases.renew, claims=claims, lease=self._lease), guarded=False)
+
+    async def release(self, claim: Claim) -> None:
+        """Give the stream back; it stays claimable if it has neither ended nor waits."""
+        await self._writer.submit(partial(leases.release, held=claim), guarded=False)
+
+    async def append(
+        self,
+        claim: Claim,
+        facts: Sequence[Fact],
+        *,
+        reserve: Sequence[Reservation] = (),
+        settle: Sequence[Settlement] = (),
+    ) -> list[Event]:
+        """Record facts of the driver together with their money, or nothing. Raises Fenced, OverBudget, Refused.
+
+        A cancellation is delivered only after the outcome is known, so that no caller doubts whether its facts stand.
+        """
+        drafts = Draft.of(facts)
+
+        def apply(transaction: Transaction) -> list[Event] | Fenced:
+            events = operations.append(transaction, self._tenant, claim, drafts, transaction.now + self._lease)
+            if not isinstance(events, Fenced):
+                operations.move_money(transaction, self._tenant, reserve, settle)
+            return events
+
+        # The writer raises a Fenced that is returned, once the late results it leaves behind are committed.
+        events = await self._writer.submit(apply, guarded=bool(reserve))
+        assert not isinstance(events, Fenced)
+        return events
+
+    async def note(self, stream_id: str, facts: Sequence[Fact], actor: str) -> list[Event]:
+        """Record facts of somebody else; a waiting run is queued again by an answer or a cancellation.
+
+        Raises Refused for an unknown stream, and for an answer to, or a cancellation of, a run that has ended.
+        """
+        drafts = Draft.of(facts)
+        apply = partial(operations.note, tenant=self._tenant, stream_id=stream_id, drafts=drafts, actor=actor)
+        return await self._writer.submit(apply, guarded=True)
+
+    async def events(self, stream_id: str, after: int = 0) -> list[Event]:
+        """The facts of a stream in order, those after `seq`. Raises AcpAgentError for one this version cannot read."""
+        return await self._reader.ask(partial(_events, stream_id=stream_id, tenant=self._tenant, after=after))
+
+    def _dead_owner(self, stream_id: str, connection: sqlite3.Connection) -> str | None:
+        return leases.dead_owner(connection, self._tenant, stream_id, self._now(connection))
+
+    def _now(self, connection: sqlite3.Connection) -> float:
+        return self._clock() if self._clock else float(connection.execute(sql.NOW).fetchone()[0])
+
+
+def _events(connection: sqlite3.Connection, stream_id: str, tenant: str, after: int) -> list[Event]:
+    rows = connection.execute(sql.EVENTS, {"id": stream_id, "tenant": tenant, "after": after}).fetchall()
+    events: list[Event] = []
+    for seq, ts, v, owner, actor, data in rows:
+        try:
+            fact = FACTS.validate_json(data)
+        except ValidationError as error:
+            raise AcpAgentError(
+                f"event {seq} of {stream_id} cannot be read: {error.errors()[0]['msg']}",
+                hint="it was written by a newer acp-agent: upgrade",
+            ) from error
+        events.append(Event(stream_id=stream_id, seq=seq, ts=ts, data=fact, v=v, tenant=owner, actor=actor))
+    return events

@@ -1,0 +1,227 @@
+"""What the journal writes about streams, facts and money: plain functions of a transaction."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from acp_agent.domain.budget import Cap, Reservation, Settlement
+from acp_agent.domain.errors import Fenced, OverBudget, Refused
+from acp_agent.domain.events import (
+    ApprovalGiven,
+    BatchEnded,
+    BatchStarted,
+    CancelAsked,
+    Event,
+    Fact,
+    LateResult,
+    Parked,
+    RunStarted,
+)
+from acp_agent.domain.ports import Claim, NewStream
+from acp_agent.store import sql, summary
+from acp_agent.store.writer import Transaction
+
+DRIVER = "worker"
+"""The actor of what a driver records."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A fact ready to be inserted: turned into JSON by its caller, so that a fact that cannot be fails there."""
+
+    fact: Fact
+    data: str
+
+    @classmethod
+    def of(cls, facts: Sequence[Fact]) -> "tuple[Draft, ...]":
+        """A draft of each fact."""
+        return tuple(cls(fact, fact.model_dump_json()) for fact in facts)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A stream to open, with its facts drafted."""
+
+    stream: NewStream
+    drafts: tuple[Draft, ...]
+
+
+def create(transaction: Transaction, tenant: str, openings: Sequence[Opening], actor: str) -> None:
+    """Open every stream with its summary, first facts and budgets."""
+    for position, opening in enumerate(openings):
+        stream = opening.stream
+        if transaction.row(sql.LAST_SEQ, id=stream.stream_id) is not None:
+            raise Refused(f"{stream.stream_id} exists already", hint="nothing was started; try again")
+        transaction.rows(sql.NEW_STREAM, id=stream.stream_id, tenant=tenant, kind=stream.kind)
+        _summarise(transaction, tenant, stream, position)
+        _advance(transaction, tenant, stream.stream_id, opening.drafts, actor)
+        for cap in stream.caps:
+            _open_budget(transaction, tenant, cap)
+
+
+def append(
+    transaction: Transaction,
+    tenant: str,
+    claim: Claim,
+    drafts: Sequence[Draft],
+    until: float,
+) -> list[Event] | Fenced:
+    """Record a driver's facts and extend its lease; a driver that lost the stream gets them kept as late results."""
+    advanced = transaction.row(sql.ADVANCE_OWNED, id=claim.stream_id, fence=claim.fence, count=len(drafts), until=until)
+    if advanced is None:
+        return _keep_late(transaction, tenant, claim, drafts)
+    return _record(transaction, tenant, claim.stream_id, drafts, DRIVER, last=advanced[0])
+
+
+def move_money(
+    transaction: Transaction, tenant: str, reserve: Sequence[Reservation], settle: Sequence[Settlement]
+) -> None:
+    """Settle, then reserve: what is given back may be set aside again. Raises OverBudget."""
+    for settlement in settle:
+        transaction.rows(
+            sql.SETTLE,
+            tenant=tenant,
+            scope=settlement.scope,
+            reserved=settlement.reserved,
+            spent=settlement.spent,
+        )
+    for wanted in reserve:
+        amounts = {"tenant": tenant, "scope": wanted.scope, "amount": wanted.amount}
+        if transaction.row(sql.RESERVE, **amounts, aside=wanted.aside) is None and (
+            # Refused, or a budget that nobody opened: it counts without a limit.
+            transaction.row(sql.NEW_RESERVATION, **amounts) is None
+        ):
+            raise OverBudget(wanted.scope)
+
+
+def note(transaction: Transaction, tenant: str, stream_id: str, drafts: Sequence[Draft], actor: str) -> list[Event]:
+    """Record somebody else's facts; an answer or a cancellation queues a waiting run again."""
+    found = transaction.row(sql.STREAM, id=stream_id, tenant=tenant)
+    if found is None:
+        raise unknown(stream_id)
+    kind, status = found
+    wakes = any(isinstance(draft.fact, ApprovalGiven | CancelAsked) for draft in drafts)
+    if kind == "run" and status == "ended" and wakes:
+        raise Refused(f"{stream_id} has already ended", hint=f"see `acp show {stream_id}`")
+    events = _advance(transaction, tenant, stream_id, drafts, actor)
+    if wakes and status == "waiting":
+        _change_run(transaction, stream_id, summary.queued_again())
+    return events
+
+
+def park(transaction: Transaction, tenant: str, stream_id: str, parked: Parked) -> None:
+    """Record on the journal's own behalf that a run waits."""
+    _advance(transaction, tenant, stream_id, Draft.of([parked]), "journal")
+
+
+def unknown(stream_id: str) -> Refused:
+    """Nobody opened that stream."""
+    return Refused(f"there is no run or batch {stream_id}", hint="see `acp ps`")
+
+
+def _advance(transaction: Transaction, tenant: str, stream_id: str, drafts: Sequence[Draft], actor: str) -> list[Event]:
+    advanced = transaction.row(sql.ADVANCE, id=stream_id, count=len(drafts))
+    if advanced is None:
+        raise unknown(stream_id)
+    return _record(transaction, tenant, stream_id, drafts, actor, last=advanced[0])
+
+
+def _record(
+    transaction: Transaction, tenant: str, stream_id: str, drafts: Sequence[Draft], actor: str, *, last: int
+) -> list[Event]:
+    """Insert events that end at sequence number `last`, and keep the summary in step."""
+    events: list[Event] = []
+    for seq, draft in enumerate(drafts, last - len(drafts) + 1):
+        tokens_in, tokens_out, cost = summary.money(draft.fact)
+        transaction.rows(
+            sql.NEW_EVENT,
+            stream_id=stream_id,
+            seq=seq,
+            tenant=tenant,
+            ts=transaction.now,
+            type=draft.fact.type,
+            actor=actor,
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
+            cost=cost,
+            data=draft.data,
+        )
+        events.append(
+            Event(stream_id=stream_id, seq=seq, ts=transaction.now, data=draft.fact, tenant=tenant, actor=actor)
+        )
+    _follow(transaction, stream_id, [draft.fact for draft in drafts])
+    return events
+
+
+def _follow(transaction: Transaction, stream_id: str, facts: Sequence[Fact]) -> None:
+    for fact in facts:
+        if isinstance(fact, BatchEnded):
+            transaction.rows(
+                sql.END_BATCH, id=stream_id, exit_code=fact.exit_code, reason=fact.reason, now=transaction.now
+            )
+    columns = summary.run_columns(facts, transaction.now)
+    # A cancellation that the driver had not seen when it parked the run must not wait for an answer.
+    if columns["waiting_for"] not in (None, "", "crash_loop") and transaction.row(sql.CANCELLATION, id=stream_id):
+        columns |= summary.queued_again()
+    transaction.rows(sql.CHANGE_RUN, id=stream_id, now=transaction.now, **columns)
+
+
+def _change_run(transaction: Transaction, stream_id: str, columns: summary.Columns) -> None:
+    transaction.rows(sql.CHANGE_RUN, id=stream_id, now=transaction.now, **{**summary.UNCHANGED, **columns})
+
+
+def _keep_late(transaction: Transaction, tenant: str, claim: Claim, drafts: Sequence[Draft]) -> Fenced:
+    late = [LateResult(fence=claim.fence, fact=draft.fact.model_dump(mode="json")) for draft in drafts]
+    _advance(transaction, tenant, claim.stream_id, Draft.of(late), DRIVER)
+    return Fenced(f"{claim.stream_id} belongs to another driver")
+
+
+def _summarise(transaction: Transaction, tenant: str, stream: NewStream, position: int) -> None:
+    first = stream.facts[0] if stream.facts else None
+    match first:
+        case RunStarted() if stream.kind == "run":
+            _summarise_run(transaction, tenant, stream.stream_id, first, position)
+        case BatchStarted() if stream.kind == "batch":
+            transaction.rows(
+                sql.NEW_BATCH,
+                id=stream.stream_id,
+                tenant=tenant,
+                prompt=first.prompt,
+                projects=json.dumps(first.projects),
+                options=json.dumps(first.options),
+                now=transaction.now,
+            )
+        case _:
+            raise ValueError(f"a {stream.kind} does not begin with {first.type if first else 'nothing'}")
+
+
+def _summarise_run(transaction: Transaction, tenant: str, run_id: str, started: RunStarted, position: int) -> None:
+    request = started.request
+    place = request.workplace
+    transaction.rows(
+        sql.NEW_RUN,
+        id=run_id,
+        tenant=tenant,
+        session_id=request.session_id,
+        batch_id=request.batch_id,
+        position=position,
+        project=request.project,
+        role=request.role,
+        title=request.title[: summary.MAX_TEXT],
+        prompt=request.prompt[: summary.MAX_TEXT],
+        model=request.models[0] if request.models else "",
+        branch=place.branch,
+        worktree=place.worktree,
+        root=place.root,
+        now=transaction.now,
+    )
+    if request.session_id:
+        cwd = place.worktree or place.root
+        title = request.title[: summary.MAX_TEXT]
+        transaction.rows(
+            sql.NEW_SESSION, id=request.session_id, tenant=tenant, cwd=cwd, title=title, now=transaction.now
+        )
+
+
+def _open_budget(transaction: Transaction, tenant: str, cap: Cap) -> None:
+    transaction.rows(sql.OPEN_BUDGET, tenant=tenant, scope=cap.scope, cap=cap.cap)

@@ -1,0 +1,65 @@
+"""The thread that answers the journal's reads, so that neither the event loop nor a commit waits for them."""
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio.to_thread
+
+from acp_agent.domain.errors import AcpAgentError
+from acp_agent.store.ticket import Ticket, deliver
+
+T = TypeVar("T")
+Question = Callable[[sqlite3.Connection], T]
+
+
+class Reader:
+    """Answers questions in order on a connection of its own. `close` it, or the connection stays open."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._queue: queue.SimpleQueue[tuple[Question[Any], Ticket] | None] = queue.SimpleQueue()
+        self._gate = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="acp-journal-reader", daemon=True)
+        self._thread.start()
+
+    async def ask(self, question: Question[T]) -> T:
+        """The answer of `question` to what is committed now.
+
+        Raises what it raises, and AcpAgentError where the database cannot be read.
+        """
+        ticket = Ticket()
+        with self._gate:
+            if self._closed:
+                raise AcpAgentError(f"the journal {self._path} is closed")
+            self._queue.put((question, ticket))
+        answer: T = await ticket.outcome()
+        return answer
+
+    async def close(self) -> None:
+        """Answer what was asked, then end the thread and close the connection."""
+        with self._gate:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._thread.join)
+
+    def _run(self) -> None:
+        while (asked := self._queue.get()) is not None:
+            question, ticket = asked
+            answer: Any
+            try:
+                answer = question(self._connection)
+            except sqlite3.Error as error:
+                answer = AcpAgentError(f"{self._path}: cannot read: {error}", hint="check the disk and the file")
+                answer.__cause__ = error
+            except BaseException as error:
+                answer = error
+            deliver([(ticket, answer)])
+        self._connection.close()

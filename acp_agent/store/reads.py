@@ -1,0 +1,223 @@
+"""Plain reads for the fast commands: standard library only, no event loop, read-only, current at every call."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from acp_agent.domain.errors import UsageError
+from acp_agent.store import process, sql
+from acp_agent.store.schema import SCHEMA_VERSION, is_empty, open_for_reading, unusable, version_of
+
+MAX_FOUND = 50
+_LAST_CHARACTER = "\U0010ffff"
+
+
+class RunRow(NamedTuple):
+    """A run as lists show it. Times are Unix seconds, `cost` US dollars: a lower bound unless `cost_known`.
+
+    `status` is `queued`, `running`, `waiting` or `ended`; a `running` one that is not `driven` has lost its process.
+    Long prompts and messages are cut at 2,000 characters.
+    """
+
+    id: str
+    session_id: str
+    batch_id: str | None
+    position: int
+    project: str
+    role: str
+    title: str
+    prompt: str
+    status: str
+    waiting_for: str | None
+    reason: str | None
+    message: str
+    model: str
+    steps: int
+    tool_calls: int
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    cost_known: bool
+    branch: str | None
+    worktree: str | None
+    root: str
+    path: str | None
+    commit_sha: str | None
+    files: int
+    added: int
+    removed: int
+    landed: str | None
+    last_type: str
+    last_text: str
+    created_at: float
+    updated_at: float
+    ended_at: float | None
+    driven: bool
+
+
+class BatchRow(NamedTuple):
+    """One prompt over many projects; `status` is `running` or `ended`."""
+
+    id: str
+    prompt: str
+    projects: tuple[str, ...]
+    options: dict[str, Any]
+    status: str
+    exit_code: int | None
+    reason: str | None
+    created_at: float
+    ended_at: float | None
+
+
+class EventRow(NamedTuple):
+    """A fact; `data` is the fact as it was written, `type` included."""
+
+    stream_id: str
+    seq: int
+    ts: float
+    v: int
+    type: str
+    actor: str
+    data: dict[str, Any]
+    tokens_in: int | None
+    tokens_out: int | None
+    cost: float | None
+
+
+class BudgetRow(NamedTuple):
+    """Money of one scope in US dollars; no cap counts without a limit."""
+
+    scope: str
+    cap: float | None
+    reserved: float
+    spent: float
+
+
+class Found(NamedTuple):
+    """Something with an id: `kind` is `run` or `batch`."""
+
+    kind: str
+    id: str
+
+
+class Reads:
+    """Reads of the database at `path`; a missing or empty one has nothing in it. Use as a context.
+
+    Raises UsageError for a file that is no database of ours, or of another version.
+    """
+
+    def __init__(self, path: str | Path, *, tenant: str = "local") -> None:
+        self._path = Path(path)
+        self._tenant = tenant
+        self._connection: sqlite3.Connection | None = None
+
+    def __enter__(self) -> Self:
+        if self._path.exists():
+            self._connection = self._opened()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def runs(self, *, batch_id: str | None = None, status: str | None = None, limit: int = 50) -> list[RunRow]:
+        """The newest runs first; those of one batch in its order."""
+        if batch_id is None:
+            statement = sql.RUNS if status is None else sql.RUNS_BY_STATUS
+        else:
+            statement = sql.RUNS_OF_BATCH if status is None else sql.RUNS_OF_BATCH_BY_STATUS
+        return self._runs(self._rows(statement, batch_id=batch_id, status=status, limit=limit))
+
+    def run(self, run_id: str) -> RunRow | None:
+        """One run by its whole id."""
+        return next(iter(self._runs(self._rows(sql.RUN, id=run_id))), None)
+
+    def batches(self, limit: int = 50) -> list[BatchRow]:
+        """The newest batches first."""
+        return [_batch(row) for row in self._rows(sql.BATCHES, limit=limit)]
+
+    def batch(self, batch_id: str) -> BatchRow | None:
+        """One batch by its whole id."""
+        return next((_batch(row) for row in self._rows(sql.BATCH, id=batch_id)), None)
+
+    def find(self, prefix: str) -> list[Found]:
+        """Runs and batches whose id begins with `prefix`, with or without its `r_` or `b_`; at most 50.
+
+        A whole id is found alone. An empty prefix finds nothing.
+        """
+        bare = prefix.strip()
+        if not bare.removeprefix("r_").removeprefix("b_"):
+            return []
+        prefixes = [bare] if bare.startswith(("r_", "b_")) else [bare, f"b_{bare}", f"r_{bare}"]
+        found = [
+            Found(*row)
+            for low in prefixes
+            for row in self._rows(sql.FIND, low=low, high=low + _LAST_CHARACTER, limit=MAX_FOUND)
+        ]
+        exact = [match for match in found if match.id in prefixes]
+        return exact or found[:MAX_FOUND]
+
+    def events(self, stream_id: str, after: int = 0) -> list[EventRow]:
+        """The facts of a run or batch in order, those after sequence number `after`."""
+        return [
+            EventRow(stream_id, seq, ts, v, kind, actor, json.loads(data), tokens_in, tokens_out, cost)
+            for seq, ts, v, kind, actor, data, tokens_in, tokens_out, cost in self._rows(
+                sql.EVENT_ROWS, id=stream_id, after=after
+            )
+        ]
+
+    def budgets(self) -> list[BudgetRow]:
+        """Every budget, in order of its scope."""
+        return [BudgetRow(*row) for row in self._rows(sql.BUDGETS)]
+
+    def _opened(self) -> sqlite3.Connection | None:
+        try:
+            connection = open_for_reading(self._path)
+        except sqlite3.Error as error:
+            raise unusable(self._path, error) from error
+        try:
+            version = version_of(connection, self._path)
+            if version == SCHEMA_VERSION:
+                return connection
+            if not is_empty(connection):
+                raise UsageError(
+                    f"{self._path}: database was written by an older acp-agent (schema {version})",
+                    hint="`acp doctor --migrate` upgrades it, and so does the next run",
+                )
+        except sqlite3.Error as error:
+            connection.close()
+            raise unusable(self._path, error) from error
+        except UsageError:
+            connection.close()
+            raise
+        connection.close()
+        return None
+
+    def _rows(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+        if self._connection is None:
+            return []
+        return self._connection.execute(statement, {"tenant": self._tenant, **values}).fetchall()
+
+    def _runs(self, rows: Iterable[tuple[Any, ...]]) -> list[RunRow]:
+        is_gone = process.judge()
+        found = self._rows(sql.NOW)
+        now: float = found[0][0] if found else 0.0
+        return [_run(row, now, is_gone) for row in rows]
+
+
+def _run(row: tuple[Any, ...], now: float, is_gone: Callable[[str], bool]) -> RunRow:
+    *columns, owner, lease_until = row
+    driven = owner is not None and lease_until >= now and not is_gone(owner)
+    run = RunRow._make([*columns, driven])
+    return run._replace(cost_known=bool(run.cost_known))
+
+
+def _batch(row: tuple[Any, ...]) -> BatchRow:
+    batch = BatchRow(*row)
+    return batch._replace(projects=tuple(json.loads(row[2])), options=json.loads(row[3]))

@@ -1,0 +1,122 @@
+"""Opens a SQLite database: recognises a current schema by one pragma, creates an empty one, upgrades an older one.
+
+Standard library only, because the fast commands open databases too; alembic is imported for an upgrade alone.
+"""
+
+import sqlite3
+import time
+from pathlib import Path
+
+from acp_agent.domain.errors import UsageError
+
+SCHEMA_VERSION = 1
+REVISION = f"{SCHEMA_VERSION:04d}"
+"""The migration that `schema.sql` stands at; its number is the schema's version."""
+MIGRATION_TABLE = "acp_migration"
+SCHEMA_FILE = Path(__file__).with_name("schema.sql")
+BUSY_SECONDS = 30.0
+# UPDATE ... RETURNING, in which every fence is checked.
+OLDEST_SQLITE = (3, 35)
+
+
+def open_for_writing(path: Path) -> sqlite3.Connection:
+    """A connection in autocommit mode to the database at `path`, created or upgraded where needed.
+
+    May be used by one thread at a time, any thread. Raises UsageError where the file cannot be used.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise UsageError(
+            f"SQLite {sqlite3.sqlite_version} is too old for {path}", hint="use a Python with SQLite 3.35 or newer"
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return _opened(path)
+    except (OSError, sqlite3.Error) as error:
+        raise unusable(path, error) from error
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """A second, read-only connection to a database that is current; any thread, one at a time."""
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def version_of(connection: sqlite3.Connection, path: Path) -> int:
+    """The version of the schema, 0 for an empty database. Raises UsageError where it is newer than ours."""
+    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found > SCHEMA_VERSION:
+        raise UsageError(
+            f"{path}: database was written by a newer acp-agent (schema {found}, this one knows {SCHEMA_VERSION})",
+            hint="upgrade acp-agent, or set ACP_HOME to another directory",
+        )
+    return found
+
+
+def is_empty(connection: sqlite3.Connection) -> bool:
+    """Whether none of our tables exist."""
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name LIKE 'acp!_%' ESCAPE '!'").fetchone() is None
+
+
+def unusable(path: Path, error: Exception) -> UsageError:
+    """What a person reads when the file at `path` cannot be opened."""
+    return UsageError(
+        f"{path}: cannot use this database: {error}", hint="check the path and its permissions, or set ACP_HOME"
+    )
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        version = version_of(connection, path)
+        _use_wal(connection)
+        connection.execute("PRAGMA synchronous = FULL")
+        if version < SCHEMA_VERSION and not _created(connection, path):
+            _upgrade(path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # Two processes that both make an empty file a WAL one wait for each other, and SQLite refuses one at once instead
+    # of calling its busy handler.
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _created(connection: sqlite3.Connection, path: Path) -> bool:
+    """Create the schema unless another process just has; False where an older one stands."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        current = version_of(connection, path) == SCHEMA_VERSION
+        empty = is_empty(connection)
+        if empty:
+            # Not executescript: it would commit the transaction that keeps the other process out.
+            for statement in SCHEMA_FILE.read_text(encoding="utf-8").split(";\n"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return current or empty
+
+
+def _upgrade(path: Path) -> None:
+    from acp_agent.store.migrate import upgrade
+
+    upgrade(path)

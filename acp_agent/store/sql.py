@@ -1,0 +1,192 @@
+"""Every statement of the hot path and of the fast commands, as constants with named parameters.
+
+The same text for SQLite and PostgreSQL, but for `NOW`. A test runs each against the catalogue's tables. Values are
+never put into the text.
+"""
+
+NOW = "SELECT (julianday('now') - 2440587.5) * 86400.0"
+"""The time of the database, Unix seconds; the one statement that is SQLite's alone."""
+
+# Streams and events
+
+NEW_STREAM = """
+INSERT INTO acp_stream (id, tenant, kind, seq, fence, takeovers, seq_at_claim)
+VALUES (:id, :tenant, :kind, 0, 0, 0, 0)"""
+
+ADVANCE_OWNED = """
+UPDATE acp_stream SET seq = seq + :count, lease_until = :until
+WHERE id = :id AND fence = :fence AND owner IS NOT NULL RETURNING seq"""
+"""The fence check: no row comes back to a driver that has lost the stream."""
+
+ADVANCE = "UPDATE acp_stream SET seq = seq + :count WHERE id = :id RETURNING seq"
+
+STREAM = """
+SELECT s.kind, COALESCE(r.status, b.status) FROM acp_stream s
+LEFT JOIN acp_run r ON r.id = s.id LEFT JOIN acp_batch b ON b.id = s.id
+WHERE s.id = :id AND s.tenant = :tenant"""
+
+NEW_EVENT = """
+INSERT INTO acp_event (stream_id, seq, tenant, ts, v, type, actor, tokens_in, tokens_out, cost, data)
+VALUES (:stream_id, :seq, :tenant, :ts, 1, :type, :actor, :tokens_in, :tokens_out, :cost, :data)"""
+
+EVENTS = """
+SELECT seq, ts, v, tenant, actor, data FROM acp_event
+WHERE stream_id = :id AND seq > :after AND tenant = :tenant ORDER BY seq"""
+
+CANCELLATION = "SELECT 1 FROM acp_event WHERE stream_id = :id AND type = 'cancel_asked' LIMIT 1"
+
+# Runs, batches, sessions
+
+NEW_RUN = """
+INSERT INTO acp_run (
+    id, tenant, session_id, batch_id, position, project, role, title, prompt, status, message, model, steps, tool_calls,
+    tokens_in, tokens_out, cost, cost_known, branch, worktree, root, files, added, removed, last_type, last_text,
+    created_at, updated_at)
+VALUES (
+    :id, :tenant, :session_id, :batch_id, :position, :project, :role, :title, :prompt, 'queued', '', :model, 0, 0,
+    0, 0, 0, TRUE, :branch, :worktree, :root, 0, 0, 0, 'run_started', 'queued',
+    :now, :now)"""
+
+CHANGE_RUN = """
+UPDATE acp_run SET
+    status = COALESCE(:status, status),
+    waiting_for = NULLIF(COALESCE(:waiting_for, waiting_for), ''),
+    reason = COALESCE(:reason, reason),
+    message = COALESCE(:message, message),
+    model = COALESCE(:model, model),
+    steps = steps + :steps,
+    tool_calls = tool_calls + :tool_calls,
+    tokens_in = tokens_in + :tokens_in,
+    tokens_out = tokens_out + :tokens_out,
+    cost = cost + :cost,
+    cost_known = cost_known AND :cost_known,
+    path = COALESCE(:path, path),
+    commit_sha = COALESCE(:commit_sha, commit_sha),
+    files = COALESCE(:files, files),
+    added = COALESCE(:added, added),
+    removed = COALESCE(:removed, removed),
+    landed = COALESCE(:landed, landed),
+    last_type = COALESCE(:last_type, last_type),
+    last_text = COALESCE(:last_text, last_text),
+    updated_at = :now,
+    ended_at = COALESCE(:ended_at, ended_at)
+WHERE id = :id"""
+
+RUN_IS_DRIVEN = "UPDATE acp_run SET status = 'running', updated_at = :now WHERE id = :id"
+
+RUN_IS_FREE = "UPDATE acp_run SET status = 'queued', updated_at = :now WHERE id = :id AND status = 'running'"
+
+NEW_BATCH = """
+INSERT INTO acp_batch (id, tenant, prompt, projects, options, status, created_at)
+VALUES (:id, :tenant, :prompt, :projects, :options, 'running', :now)"""
+
+END_BATCH = """
+UPDATE acp_batch SET status = 'ended', exit_code = :exit_code, reason = :reason, ended_at = :now WHERE id = :id"""
+
+BATCH_IS_DRIVEN = """
+UPDATE acp_batch SET status = 'running', exit_code = NULL, reason = NULL, ended_at = NULL
+WHERE id = :id AND status = 'ended'"""
+
+OPEN_RUN_OF_BATCH = "SELECT 1 FROM acp_run WHERE batch_id = :id AND status <> 'ended' LIMIT 1"
+
+NEW_SESSION = """
+INSERT INTO acp_session (id, tenant, cwd, title, created_at)
+VALUES (:id, :tenant, :cwd, :title, :now) ON CONFLICT (id) DO NOTHING"""
+
+# Leases
+
+OWNER = "SELECT owner FROM acp_stream WHERE id = :id AND tenant = :tenant AND lease_until >= :now"
+
+LEASE = """
+SELECT s.kind, s.seq, s.fence, s.owner, s.lease_until, s.takeovers, s.seq_at_claim, COALESCE(r.status, b.status)
+FROM acp_stream s LEFT JOIN acp_run r ON r.id = s.id LEFT JOIN acp_batch b ON b.id = s.id
+WHERE s.id = :id AND s.tenant = :tenant"""
+
+PROGRESS = """
+SELECT 1 FROM acp_event
+WHERE stream_id = :id AND seq > :after AND type NOT IN ('resumed', 'late_result') LIMIT 1"""
+
+TAKE = """
+UPDATE acp_stream
+SET fence = fence + 1, owner = :owner, lease_until = :until, takeovers = :takeovers, seq_at_claim = seq
+WHERE id = :id AND fence = :fence RETURNING fence"""
+
+RENEW = (
+    "UPDATE acp_stream SET lease_until = :until WHERE id = :id AND fence = :fence AND owner IS NOT NULL RETURNING seq"
+)
+
+LAST_SEQ = "SELECT seq FROM acp_stream WHERE id = :id"
+
+RELEASE = """
+UPDATE acp_stream SET owner = NULL, lease_until = NULL
+WHERE id = :id AND fence = :fence AND owner IS NOT NULL RETURNING seq"""
+
+CLAIMABLE = """
+SELECT r.id, s.owner, s.lease_until FROM acp_run r JOIN acp_stream s ON s.id = r.id
+WHERE r.tenant = :tenant AND r.status IN ('queued', 'running')
+ORDER BY r.created_at, r.position"""
+
+CLAIMABLE_OF_BATCH = """
+SELECT r.id, s.owner, s.lease_until FROM acp_run r JOIN acp_stream s ON s.id = r.id
+WHERE r.tenant = :tenant AND r.batch_id = :batch_id AND r.status IN ('queued', 'running')
+ORDER BY r.position"""
+
+# Money
+
+RESERVE = """
+UPDATE acp_budget SET reserved = reserved + :amount
+WHERE tenant = :tenant AND scope = :scope AND (cap IS NULL OR spent + reserved + :amount + :aside <= cap + 1e-9)
+RETURNING reserved"""
+
+NEW_RESERVATION = """
+INSERT INTO acp_budget (tenant, scope, cap, reserved, spent) VALUES (:tenant, :scope, NULL, :amount, 0)
+ON CONFLICT (tenant, scope) DO NOTHING RETURNING reserved"""
+
+SETTLE = """
+INSERT INTO acp_budget (tenant, scope, cap, reserved, spent) VALUES (:tenant, :scope, NULL, 0, :spent)
+ON CONFLICT (tenant, scope) DO UPDATE SET
+    reserved = CASE WHEN acp_budget.reserved > :reserved THEN acp_budget.reserved - :reserved ELSE 0 END,
+    spent = acp_budget.spent + :spent"""
+
+OPEN_BUDGET = """
+INSERT INTO acp_budget (tenant, scope, cap, reserved, spent) VALUES (:tenant, :scope, :cap, 0, 0)
+ON CONFLICT (tenant, scope) DO UPDATE SET cap = excluded.cap"""
+
+# The fast commands
+
+RUN_COLUMNS = """
+SELECT r.id, r.session_id, r.batch_id, r.position, r.project, r.role, r.title, r.prompt, r.status, r.waiting_for,
+    r.reason, r.message, r.model, r.steps, r.tool_calls, r.tokens_in, r.tokens_out, r.cost, r.cost_known, r.branch,
+    r.worktree, r.root, r.path, r.commit_sha, r.files, r.added, r.removed, r.landed, r.last_type, r.last_text,
+    r.created_at, r.updated_at, r.ended_at, s.owner, s.lease_until
+FROM acp_run r JOIN acp_stream s ON s.id = r.id"""
+
+RUN = RUN_COLUMNS + " WHERE r.tenant = :tenant AND r.id = :id"
+
+RUNS = RUN_COLUMNS + " WHERE r.tenant = :tenant ORDER BY r.created_at DESC, r.position LIMIT :limit"
+
+RUNS_BY_STATUS = (
+    RUN_COLUMNS + " WHERE r.tenant = :tenant AND r.status = :status ORDER BY r.created_at DESC, r.position LIMIT :limit"
+)
+
+RUNS_OF_BATCH = RUN_COLUMNS + " WHERE r.tenant = :tenant AND r.batch_id = :batch_id ORDER BY r.position LIMIT :limit"
+
+RUNS_OF_BATCH_BY_STATUS = (
+    RUN_COLUMNS
+    + " WHERE r.tenant = :tenant AND r.batch_id = :batch_id AND r.status = :status ORDER BY r.position LIMIT :limit"
+)
+
+BATCH_COLUMNS = "SELECT id, prompt, projects, options, status, exit_code, reason, created_at, ended_at FROM acp_batch"
+
+BATCH = BATCH_COLUMNS + " WHERE tenant = :tenant AND id = :id"
+
+BATCHES = BATCH_COLUMNS + " WHERE tenant = :tenant ORDER BY created_at DESC LIMIT :limit"
+
+FIND = """
+SELECT kind, id FROM acp_stream WHERE tenant = :tenant AND id >= :low AND id < :high ORDER BY id LIMIT :limit"""
+
+EVENT_ROWS = """
+SELECT seq, ts, v, type, actor, data, tokens_in, tokens_out, cost FROM acp_event
+WHERE stream_id = :id AND seq > :after AND tenant = :tenant ORDER BY seq"""
+
+BUDGETS = "SELECT scope, cap, reserved, spent FROM acp_budget WHERE tenant = :tenant ORDER BY scope"

@@ -1,0 +1,93 @@
+"""Drive a batch from a terminal: show its events, end gracefully on the first signal and at once on the second."""
+
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio
+import click
+
+from acp_agent.domain.errors import ExitCode
+from acp_agent.fleet.view import BatchView, Row
+from acp_agent.surfaces.cli.watch import Record, Watcher
+
+if TYPE_CHECKING:
+    from acp_agent.app import App
+    from acp_agent.domain.events import Event
+
+TICK = 0.125
+"""Seconds between two drawings of the live table."""
+
+
+@dataclass
+class Driven:
+    """How driving ended: `signal` is what stopped it, `reader_gone` that nobody reads our output any more."""
+
+    signal: int | None = None
+    reader_gone: bool = False
+
+    @property
+    def exit_code(self) -> ExitCode | None:
+        """The code of the interruption, None where there was none."""
+        if self.signal is None:
+            return ExitCode.INTERRUPTED if self.reader_gone else None
+        return ExitCode.TERMINATED if self.signal == signal.SIGTERM else ExitCode.INTERRUPTED
+
+
+async def drive(app: "App", view: BatchView, watcher: Watcher, jobs: int) -> Driven:
+    """Work on the batch until every run has ended or waits, or a signal comes; `view` and `watcher` get every event."""
+    driven = Driven()
+    work = anyio.CancelScope()
+
+    def see(event: "Event") -> None:
+        record = Record(event.stream_id, event.seq, event.ts, event.data.model_dump(mode="json"))
+        try:
+            tell(view, watcher, record)
+        except BrokenPipeError:
+            # The work goes on record anyhow; it stops here because whoever wanted to watch it has left.
+            driven.reader_gone = True
+            work.cancel()
+
+    async with anyio.create_task_group() as helpers:
+        await helpers.start(_heed_signals, driven, work)
+        helpers.start_soon(_tick, watcher)
+        try:
+            with work:
+                await app.work(view.batch_id, jobs=jobs, on_event=see)
+        finally:
+            helpers.cancel_scope.cancel()
+    return driven
+
+
+def tell(view: BatchView, watcher: Watcher, record: Record) -> None:
+    """Fold one record of a run into the view and show it, unless it is known already; a batch's own is only shown."""
+    if record.data["type"].startswith("batch_"):
+        watcher.seen(record, Row(run_id=record.stream_id))
+        return
+    known = view.rows.get(record.stream_id)
+    if known is not None and record.seq <= known.seq:
+        return
+    row = view.apply(*record)
+    watcher.seen(record, row)
+
+
+async def _tick(watcher: Watcher) -> None:
+    while True:
+        watcher.tick()
+        await anyio.sleep(TICK)
+
+
+async def _heed_signals(
+    driven: Driven, work: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for number in signals:
+            if driven.signal is not None:
+                sys.stdout.flush()
+                os._exit(int(driven.exit_code or ExitCode.INTERRUPTED))
+            driven.signal = int(number)
+            click.echo("\nstopping; once more to kill at once", err=True)
+            work.cancel()

@@ -1,0 +1,60 @@
+"""`acp logs`: what happened, one line per event; with `-f` also what happens, whichever process drives it."""
+
+import os
+import time
+
+import click
+
+from acp_agent.domain.errors import ExitCode
+from acp_agent.surfaces.cli import complete
+from acp_agent.surfaces.cli.document import event_document
+from acp_agent.surfaces.cli.formats import clock
+from acp_agent.surfaces.cli.grid import to_json
+from acp_agent.surfaces.cli.group import Command
+from acp_agent.surfaces.cli.phrases import phrase
+from acp_agent.surfaces.cli.records import Found, Records, open_records
+from acp_agent.surfaces.cli.text import one_line
+from acp_agent.surfaces.cli.watch import Record
+
+POLL = 0.25
+"""Seconds between two looks at the store."""
+
+
+@click.command(cls=Command)
+@click.argument("name", metavar="ID[/PROJECT]", shell_complete=complete.ids)
+@click.option("-f", "--follow", is_flag=True, help="Go on until every run has ended or waits for somebody.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(("table", "jsonl")),
+    default="table",
+    show_default=True,
+    help="Form of the lines.",
+)
+def logs(name: str, follow: bool, output: str) -> int:
+    """Print what happened, one line per event: time, project, what."""
+    records = open_records(os.environ)
+    found = records.find(name)
+    projects = {row.run_id: row.project for row in found.rows()}
+    seen = dict.fromkeys(([] if found.run_id else [found.batch_id]) + list(projects), 0)
+    while True:
+        # Asked before the events are read: an end seen here has all its events on record already.
+        over = not follow or _is_over(records, found)
+        for record in records.records_after(seen):
+            seen[record.stream_id] = max(seen[record.stream_id], record.seq)
+            click.echo(_line(record, projects.get(record.stream_id, ""), output))
+        if over:
+            return int(ExitCode.OK)
+        time.sleep(POLL)
+
+
+def _line(record: Record, project: str, output: str) -> str:
+    if output == "jsonl":
+        return to_json(event_document(*record[:3], project, record.data))
+    return f"{clock(record.ts)} {one_line(project or record.stream_id)}  {phrase(record.data)}"
+
+
+def _is_over(records: Records, found: Found) -> bool:
+    """Whether nothing more can come without somebody doing something: all ended, waiting, or driven by nobody."""
+    runs = records.runs_by_id([row.run_id for row in found.rows()])
+    return all(run.status in ("ended", "waiting") for run in runs.values())

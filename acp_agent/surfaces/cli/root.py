@@ -1,0 +1,43 @@
+"""The command `acp` itself: the table of its commands."""
+
+import click
+
+from acp_agent import __version__
+from acp_agent.surfaces.cli.group import LazyGroup
+
+_HERE = "acp_agent.surfaces.cli."
+
+COMMANDS = {
+    "init": (_HERE + "init:init", "Find git repositories and write projects.toml."),
+    "trust": (_HERE + "trust:trust", "Trust the commands of a projects.toml: PATH, ls, or rm PATH."),
+    "projects": (_HERE + "projects:projects", "List and check the projects."),
+    "run": (_HERE + "run:run", "Give one prompt to a directory or to many projects."),
+    "ps": (_HERE + "ps:ps", "List batches and runs."),
+    "show": (_HERE + "show:show", "Show one run or batch: status, next action, result."),
+    "logs": (_HERE + "logs:logs", "Print what happened, one line per event."),
+    "diff": (_HERE + "review:diff", "Print the changes a run made."),
+    "accept": (_HERE + "review:accept", "Merge results into the branch they started from."),
+    "reject": (_HERE + "review:reject", "Refuse results; their commits are kept under a ref."),
+    "resume": (_HERE + "steer:resume", "Go on with interrupted work."),
+    "cancel": (_HERE + "steer:cancel", "End runs that are queued, running or waiting."),
+    "approve": (_HERE + "approve:approve", "Answer what a run is waiting for."),
+    "models": (_HERE + "models:models", "Say which models were found, and try them."),
+    "doctor": (_HERE + "doctor:doctor", "Check what acp needs on this machine."),
+    "completion": (_HERE + "completion:completion", "Print the completion script of a shell."),
+}
+
+EPILOG = (
+    "Exit codes: 0 ok, 1 failed, 2 usage, 3 a limit, 4 waits for you, 5 nothing selected, 6 refused, 130 interrupted."
+)
+
+
+@click.command(
+    cls=LazyGroup,
+    table=COMMANDS,
+    name="acp",
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(__version__, prog_name="acp", message="%(prog)s %(version)s")
+def acp() -> None:
+    """A coding agent over your projects: every step on record, nothing lost when it is killed."""

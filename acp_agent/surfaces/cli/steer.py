@@ -1,0 +1,70 @@
+"""`acp resume` and `acp cancel`: go on with interrupted work, or end it."""
+
+import os
+from pathlib import Path
+
+import click
+
+from acp_agent.domain.errors import ExitCode, NothingSelected, UsageError
+from acp_agent.surfaces.cli import complete, options
+from acp_agent.surfaces.cli.group import Command
+from acp_agent.surfaces.cli.records import open_records
+from acp_agent.surfaces.cli.report import reference
+from acp_agent.surfaces.cli.text import one_line
+
+
+@click.command(cls=Command)
+@click.argument("name", metavar="[ID]", required=False, shell_complete=complete.ids)
+@click.option("--all", "everything", is_flag=True, help="All interrupted batches, one after the other.")
+@options.jobs
+@options.output
+def resume(name: str | None, everything: bool, jobs: int, output: str, out: str | None) -> int:
+    """Go on with interrupted work, where its record stands; without ID with the newest batch.
+
+    Nothing that was finished is done again.
+    """
+    import anyio
+
+    if name and everything:
+        raise UsageError("ID and --all were both given", hint="give one of them")
+    return anyio.run(_resume, name, everything, jobs, output, out)
+
+
+async def _resume(name: str | None, everything: bool, jobs: int, output: str, out: str | None) -> int:
+    records = open_records(os.environ)
+    wanted = records.find(name).batch_id if name else None
+    from acp_agent.app import open_app
+    from acp_agent.surfaces.cli.outcome import Form, Work, result_stream
+
+    async with open_app(os.environ, Path.cwd()) as app:
+        batches = await app.unfinished(wanted, everything)
+        if not batches:
+            where = f"{one_line(name)} has nothing to go on with" if name else "nothing was interrupted"
+            raise NothingSelected(where, hint=f"acp show {one_line(name)}" if name else "acp ps")
+        views = [records.view(batch_id) for batch_id in batches]
+        with result_stream(out) as stream:
+            return await Work(app, records, Form(output, out, jobs), stream).carry_out(views)
+
+
+@click.command(cls=Command)
+@click.argument("name", metavar="ID[/PROJECT]", shell_complete=complete.ids)
+@click.option("-m", "--note", default="", metavar="WHY", help="Why, for the record.")
+def cancel(name: str, note: str) -> int:
+    """End a run, or all of a batch, wherever it is driven; what it did so far is kept."""
+    import anyio
+
+    return anyio.run(_cancel, name, note)
+
+
+async def _cancel(name: str, note: str) -> int:
+    found = open_records(os.environ).find(name)
+    rows = [row for row in found.rows() if row.status != "ended"]
+    if not rows:
+        raise NothingSelected(f"{one_line(name)} has ended already", hint=f"acp show {one_line(name)}")
+    from acp_agent.app import open_app
+
+    async with open_app(os.environ, Path.cwd()) as app:
+        for row in rows:
+            await app.cancel(row.run_id, note=note)
+            click.echo(f"{one_line(reference(found.batch_id, row))}: cancel asked")
+    return int(ExitCode.OK)

@@ -1,0 +1,189 @@
+"""The tools that read, edit and write files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import anyio.to_thread
+from pydantic import Field, model_validator
+
+from acp_agent.domain.errors import ToolError
+from acp_agent.domain.tool import Intent, Risk, ToolResult
+from acp_agent.tools.edit import Edit, apply_edits
+from acp_agent.tools.registry import Arguments, Ready, Seen, other_names, prepared_tool, tool
+from acp_agent.tools.text import Diff, decode, unified
+from acp_agent.tools.workspace import Workspace, digest
+
+MAX_LINES: Final = 2000
+MAX_CHARACTERS: Final = 50_000
+MAX_LINE_CHARACTERS: Final = 2000
+PATH_NAMES: Final = "file_path filepath filename file file_name target_file"
+
+
+class ReadFile(Arguments):
+    OTHER_NAMES = other_names(path=PATH_NAMES, offset="start_line line start", limit="lines max_lines")
+
+    path: str = Field(description="File to read, relative to the workspace.")
+    offset: int = Field(1, ge=1, description="First line to read.")
+    limit: int = Field(MAX_LINES, ge=1, description="Lines to read, at most 2000.")
+
+    def title(self) -> str:
+        return f"Read {self.path}" + (f" from line {self.offset}" if self.offset > 1 else "")
+
+
+@tool(Risk.READ, kind="read")
+def read_file(arguments: ReadFile, workspace: Workspace) -> ToolResult:
+    """Read a text file. Each line comes with its number and a tab before it; these are not part of the file.
+
+    A file must be read before it can be edited. At most 2000 lines or 50 kB come at once; read on with offset.
+    """
+    path = workspace.relative(arguments.path)
+    data = workspace.read(path)
+    seen: dict[str, str | None] = {path: digest(data)}
+    content = decode(data, path).content
+    if not content:
+        return ToolResult(status="ok", output=f"{path} is empty.", seen=seen)
+    lines = content.split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    if arguments.offset > len(lines):
+        raise ToolError(f"{path} has {len(lines):,} lines.", kind="past_end", hint="Use a smaller offset.")
+    shown, cut = _numbered(lines, arguments.offset, min(arguments.limit, MAX_LINES))
+    last = arguments.offset + len(shown) - 1
+    output = "\n".join(shown)
+    if last < len(lines) or arguments.offset > 1:
+        output += f"\n[lines {arguments.offset}-{last} of {len(lines)}"
+        output += f"; read on with offset {last + 1}]" if last < len(lines) else "]"
+    if cut:
+        output += f"\n[lines longer than {MAX_LINE_CHARACTERS} characters are cut]"
+    return ToolResult(status="ok", output=output, seen=seen)
+
+
+def _numbered(lines: list[str], offset: int, limit: int) -> tuple[list[str], bool]:
+    """Lines from the 1-based `offset` with their numbers, as many as fit, and whether one of them was cut."""
+    shown: list[str] = []
+    cut = False
+    room = MAX_CHARACTERS
+    for number, line in enumerate(lines[offset - 1 : offset - 1 + limit], offset):
+        text = line if len(line) <= MAX_LINE_CHARACTERS else f"{line[:MAX_LINE_CHARACTERS]} [...]"
+        room -= len(text) + len(str(number)) + 2
+        if room < 0 and shown:
+            break
+        cut = cut or text is not line
+        shown.append(f"{number}\t{text}")
+    return shown, cut
+
+
+class EditFile(Arguments):
+    OTHER_NAMES = other_names(path=PATH_NAMES, edits="changes replacements")
+
+    path: str = Field(description="File to edit, relative to the workspace.")
+    edits: tuple[Edit, ...] = Field(
+        min_length=1, description="Replacements, made one after the other; all or none of them."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _single(cls, given: Any) -> Any:
+        """One edit that was not put in a list, or not even in an object."""
+        if not isinstance(given, Mapping):
+            return given
+        if isinstance(given.get("edits"), Mapping):
+            return {**given, "edits": [given["edits"]]}
+        inner = {key: value for key, value in given.items() if key in _EDIT_NAMES}
+        if not inner or "edits" in given:
+            return given
+        return {**{key: value for key, value in given.items() if key not in inner}, "edits": [inner]}
+
+    def title(self) -> str:
+        return f"Edit {self.path}"
+
+
+_EDIT_NAMES = frozenset(Edit.model_fields) | frozenset(Edit.OTHER_NAMES)
+
+
+@prepared_tool(Risk.LOCAL, kind="edit", timeout=None)
+def edit_file(arguments: EditFile, workspace: Workspace, seen: Seen) -> Ready:
+    """Replace exact pieces of text in a file that was read before.
+
+    Each old must occur exactly once unless all is true. Edits apply in order, and either all of them or none. Put
+    several changes of one file in one call.
+    """
+    path = workspace.relative(arguments.path)
+    data = workspace.read(path)
+    _require_known(path, digest(data), seen)
+    text = decode(data, path)
+    content = apply_edits(text.content, arguments.edits, path)
+    count = len(arguments.edits)
+    change = _Change(path, data, text.encode(content), unified(path, text.content, content))
+    return _writing(workspace, change, f"Edit {path}", f"{count} edit{'' if count == 1 else 's'}")
+
+
+class WriteFile(Arguments):
+    OTHER_NAMES = other_names(path=PATH_NAMES, content="contents text file_content file_text")
+
+    path: str = Field(description="File to write, relative to the workspace.")
+    content: str = Field(description="The whole content.")
+
+    def title(self) -> str:
+        return f"Write {self.path}"
+
+
+@prepared_tool(Risk.LOCAL, kind="edit", timeout=None)
+def write_file(arguments: WriteFile, workspace: Workspace, seen: Seen) -> Ready:
+    """Write a whole file: a new one, or one that was read before. Directories are made as needed.
+
+    To change part of a file use edit_file.
+    """
+    path = workspace.relative(arguments.path)
+    if workspace.is_directory(path):
+        raise ToolError(f"{path} is a directory.", kind="is_directory")
+    if "\0" in arguments.content:
+        raise ToolError("The content holds a NUL character, which no text file does.", kind="binary")
+    data = workspace.read_if_exists(path)
+    title = f"Write {path}"
+    if data is None:
+        new = _Change(path, None, arguments.content.encode(), unified(path, None, arguments.content))
+        return _writing(workspace, new, title, "new file")
+    _require_known(path, digest(data), seen)
+    text = decode(data, path)
+    change = _Change(path, data, text.encode(arguments.content), unified(path, text.content, arguments.content))
+    return _writing(workspace, change, title, "overwritten")
+
+
+def _require_known(path: str, current: str, seen: Seen) -> None:
+    known = seen.get(path)
+    if known is None:
+        raise ToolError(f"{path} has not been read yet.", kind="unread", hint="Read it first, then change it.")
+    if known != current:
+        raise ToolError(f"{path} changed since it was read.", kind="stale", hint="Read it again, then change it.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    path: str
+    before: bytes | None
+    after: bytes
+    diff: Diff
+
+
+def _writing(workspace: Workspace, change: _Change, title: str, what: str) -> Ready:
+    """A write that is ready: its intent holds the hashes by which recovery tells whether it happened."""
+    path = change.path
+    old, new = None if change.before is None else digest(change.before), digest(change.after)
+
+    def write() -> ToolResult:
+        # Between preparing and now an approval may have passed, and with it minutes.
+        if workspace.digest(path) != old:
+            raise ToolError(f"{path} changed meanwhile.", kind="stale", hint="Read it again, then change it.")
+        if old == new:
+            return ToolResult(status="ok", output=f"{path} already has this content.", seen={path: new})
+        workspace.write(path, change.after)
+        output = f"{title}: {what}, {change.diff.counts}."
+        return ToolResult(status="ok", output=output, seen={path: new}, diff=change.diff.text)
+
+    async def run() -> ToolResult:
+        # Never abandoned: a thread left to write behind our back would make the outcome unknown.
+        return await anyio.to_thread.run_sync(write)
+
+    return Ready(Intent(title=title, before={path: old}, after={path: new}), run)

@@ -1,0 +1,226 @@
+"""The one way a tool is called: arguments read and validated, the effect bounded, the result told in one shape."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from pydantic import ValidationError
+
+from acp_agent.domain.errors import ToolError
+from acp_agent.domain.message import ToolCall
+from acp_agent.domain.redact import Redactor
+from acp_agent.domain.tool import Intent, Risk, ToolResult, ToolSpec
+from acp_agent.tools.files import edit_file, read_file, write_file
+from acp_agent.tools.listing import list_files
+from acp_agent.tools.plan import plan
+from acp_agent.tools.registry import Arguments, Ready, Seen, Tool, sketch
+from acp_agent.tools.repair import Unreadable, parse_arguments
+from acp_agent.tools.sandbox import Sandbox, exposes_home, level_for
+from acp_agent.tools.search import search
+from acp_agent.tools.shell import shell_tool
+from acp_agent.tools.workspace import Workspace, tool_error
+
+MAX_OUTPUT = 64_000
+_MAX_TITLE = 500
+_MAX_HINT = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The tools on offer, bound to a workspace (`domain.ports.Tools`). `cap` is in characters of output."""
+
+    tools: Mapping[str, Tool]
+    workspace: Workspace
+    redactor: Redactor
+    cap: int = MAX_OUTPUT
+
+    def specs(self) -> Mapping[str, ToolSpec]:
+        """The tools on offer, by name."""
+        return {name: tool.spec for name, tool in self.tools.items()}
+
+    async def prepare(self, call: ToolCall, seen: Seen) -> "Prepared | ToolResult":
+        """Validate `call` without any effect. A result is a refusal, which the model reads."""
+        tool = self.tools.get(call.name)
+        if tool is None:
+            return self._refusal(_unknown(call.name, self.tools))
+        try:
+            arguments = _arguments(tool, call.arguments)
+        except ToolError as error:
+            return self._refusal(error)
+        try:
+            ready = await self._prepared(tool, arguments, seen)
+        except ToolError as error:
+            return self.finished(_failed(error))
+        except OSError as error:
+            return self.finished(_failed(tool_error(error, arguments.title())))
+        return Prepared(self, tool, ready, self._shown(ready.intent))
+
+    async def recover(self, call: ToolCall, intent: Intent, seen: Seen) -> "Prepared | ToolResult | None":
+        """What became of a call whose driver died after its intent: by content hashes, or because it only looks."""
+        if intent.after:
+            return await self._recover_write(call, intent, seen)
+        tool = self.tools.get(call.name)
+        return await self.prepare(call, seen) if tool is not None and tool.repeatable else None
+
+    async def _recover_write(self, call: ToolCall, intent: Intent, seen: Seen) -> "Prepared | ToolResult":
+        try:
+            current = await anyio.to_thread.run_sync(self._look, tuple(intent.after))
+        except ToolError as error:
+            return self.finished(_failed(error))
+        if current == intent.after:
+            return self.finished(
+                ToolResult(
+                    status="ok", output=f"{intent.title}: already applied before an interruption.", seen=dict(current)
+                )
+            )
+        if current == intent.before:
+            return await self.prepare(call, seen)
+        return self.finished(
+            ToolResult(
+                status="error",
+                output=f"{intent.title}: interrupted, and the file now has other content than before or after it.",
+                kind="conflict",
+                hint="Read the file again and decide what is left to do.",
+            )
+        )
+
+    def _look(self, paths: Iterable[str]) -> dict[str, str | None]:
+        current: dict[str, str | None] = {}
+        for recorded in paths:
+            # It was inside when it was recorded; a link may have been made since.
+            path = self.workspace.relative(recorded)
+            self.workspace.clear_unfinished(path)
+            current[recorded] = self.workspace.digest(path)
+        return current
+
+    async def _prepared(self, tool: Tool, arguments: Arguments, seen: Seen) -> Ready:
+        if tool.instant:
+            return tool.prepare(arguments, self.workspace, seen)
+        return await anyio.to_thread.run_sync(tool.prepare, arguments, self.workspace, seen)
+
+    def _shown(self, intent: Intent) -> Intent:
+        title = _clean(self.redactor(intent.title))
+        if len(title) > _MAX_TITLE:
+            title = title[:_MAX_TITLE] + " [...]"
+        return intent.model_copy(update={"title": title})
+
+    def _refusal(self, error: ToolError) -> ToolResult:
+        return self.finished(_failed(error).model_copy(update={"status": "refused"}))
+
+    def finished(self, result: ToolResult) -> ToolResult:
+        """The result as it may be recorded and read: secrets masked, and no longer than the cap."""
+        output, cut = _head_and_tail(_clean(self.redactor(result.output)), self.cap)
+        hint = None if result.hint is None else _clean(self.redactor(result.hint))[:_MAX_HINT]
+        diff = None if result.diff is None else _clean(self.redactor(result.diff))
+        changes = {"output": output, "hint": hint, "diff": diff, "omitted": result.omitted + cut}
+        return result.model_copy(update=changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A valid call whose effect has not begun (`domain.ports.Prepared`)."""
+
+    guard: Guard
+    tool: Tool
+    ready: Ready
+    intent: Intent
+
+    async def run(self) -> ToolResult:
+        """Do it once. What the tool could not do is a result; only cancellation and bugs raise."""
+        result: ToolResult | None = None
+        with anyio.move_on_after(self.tool.timeout):
+            try:
+                result = await self.ready.run()
+            except ToolError as error:
+                result = _failed(error)
+            except OSError as error:
+                result = _failed(tool_error(error, self.intent.title))
+        if result is None:
+            told = f"{self.tool.name} took longer than {self.tool.timeout:g} seconds and was stopped."
+            result = ToolResult(status="error", output=told, kind="timeout", retryable=True)
+        return self.guard.finished(result)
+
+
+def _arguments(tool: Tool, text: str) -> Arguments:
+    """The arguments of a call. Raises ToolError(kind="invalid_arguments") that says which field is wrong."""
+    try:
+        return tool.arguments.model_validate(parse_arguments(text))
+    except Unreadable as error:
+        problem = str(error)
+    except ValidationError as error:
+        shown = [_problem(one) for one in error.errors(include_url=False, include_context=False)[:5]]
+        problem = "; ".join(shown)
+    raise ToolError(
+        f"Invalid arguments for {tool.name}: {problem}.",
+        kind="invalid_arguments",
+        retryable=True,
+        hint=f"Expected {sketch(tool.spec.parameters)}",
+    )
+
+
+def _problem(error: Any) -> str:
+    field = ".".join(map(str, error["loc"])) or "arguments"
+    return f"{field}: {error['msg']}"
+
+
+def _unknown(name: str, tools: Mapping[str, Tool]) -> ToolError:
+    near = difflib.get_close_matches(name.lower(), tools, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(tools)}."
+    return ToolError(f"There is no tool {name[:100]!r}.", kind="unknown_tool", retryable=False, hint=hint)
+
+
+def _failed(error: ToolError) -> ToolResult:
+    return ToolResult(status="error", output=error.message, kind=error.kind, retryable=error.retryable, hint=error.hint)
+
+
+def _clean(text: str) -> str:
+    """Without what a database or a JSON text cannot hold: NUL, and halves of surrogate pairs."""
+    return text.replace("\0", "\N{SYMBOL FOR NULL}").encode("utf-8", "backslashreplace").decode()
+
+
+def _head_and_tail(text: str, cap: int) -> tuple[str, int]:
+    """`text`, or its two ends with a line between them that says how much is missing; and the bytes cut."""
+    if len(text) <= cap:
+        return text, 0
+    middle = text[cap // 2 : len(text) - cap // 2]
+    cut = len(middle.encode())
+    note = f"\n[... {cut:,} bytes cut here; ask for less at once to see them ...]\n"
+    return text[: cap // 2] + note + text[len(text) - cap // 2 :], cut
+
+
+def standard_tools(workspace: Workspace, *, read_only: bool, unattended: bool, sandbox: Sandbox) -> list[Tool]:
+    """The usual set. `shell` is left out where it could not be confined, unless a person allowed that and is there."""
+    tools = [read_file, list_files, search, edit_file, write_file, plan]
+    if read_only:
+        return [tool for tool in tools if tool.risk == Risk.READ]
+    level = None if exposes_home(workspace.root) else level_for(sandbox)
+    if level == "bwrap" or (level == "none" and not unattended):
+        tools.append(shell_tool(sandbox))
+    return tools
+
+
+async def open_tools(
+    root: Path,
+    *,
+    read_only: bool = False,
+    unattended: bool = True,
+    redactor: Redactor | None = None,
+    sandbox: Sandbox | None = None,
+    extra: Iterable[Tool] = (),
+) -> Guard:
+    """The tools of a run that works in `root`, an existing directory. `extra` are offered beside the usual ones.
+
+    Raises NotADirectoryError. The first call of a process tries the sandbox, which takes about 20 ms in a thread.
+    """
+    workspace = Workspace.at(root)
+    choose = partial(
+        standard_tools, workspace, read_only=read_only, unattended=unattended, sandbox=sandbox or Sandbox()
+    )
+    usual = await anyio.to_thread.run_sync(choose)
+    offered = [*usual, *(tool for tool in extra if not read_only or tool.risk == Risk.READ)]
+    return Guard({tool.name: tool for tool in offered}, workspace, redactor or Redactor(()))

@@ -1,0 +1,62 @@
+"""The git repository a workspace lies in: found by reading files, asked without running its programs."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+# A repository's own configuration can name programs to run; none of these may, and none is needed to look.
+_HARMLESS = (
+    "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false",
+    "-c", "color.ui=false",
+)  # fmt: skip
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "XDG_CONFIG_HOME")
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A checkout. `top` is its first directory, `link` the `.git` there, `common` what all worktrees share."""
+
+    top: Path
+    link: Path
+    common: Path
+
+    @classmethod
+    def of(cls, root: Path) -> "Repository | None":
+        """The repository that `root` lies in, None where there is none."""
+        for folder in (root, *root.parents):
+            link = folder / ".git"
+            if link.is_dir():
+                return cls(folder, link, link) if (link / "HEAD").exists() else None
+            if link.is_file():
+                common = _common_of(link)
+                return cls(folder, link, common) if common is not None else None
+        return None
+
+
+def _common_of(link: Path) -> Path | None:
+    text = link.read_text(encoding="utf-8", errors="surrogateescape").strip()
+    if not text.startswith("gitdir:"):
+        return None
+    own = Path(os.path.realpath(link.parent / text.removeprefix("gitdir:").strip()))
+    pointer = own / "commondir"
+    if not pointer.is_file():
+        return own if own.is_dir() else None
+    common = Path(os.path.realpath(own / pointer.read_text(encoding="utf-8", errors="surrogateescape").strip()))
+    return common if common.is_dir() else None
+
+
+def git_argv(root: Path, *arguments: str) -> list[str]:
+    """The command that asks git about `root`."""
+    return ["git", "--no-pager", *_HARMLESS, "-C", str(root), *arguments]
+
+
+def git_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """A small environment for git: no variable that points it elsewhere, no prompt, no lock taken just to look."""
+    kept = {name: environ[name] for name in _KEPT if name in environ}
+    return {"LC_CTYPE": "C.UTF-8", **kept, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+
+
+def literally(path: str) -> str:
+    """A pathspec that names `path` and nothing else, whatever its characters."""
+    return f":(literal){path}"

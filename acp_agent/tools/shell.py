@@ -1,0 +1,139 @@
+"""Commands: `run_command` for gates and setup, and the `shell` tool, both in the sandbox."""
+
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import Field
+
+from acp_agent.domain.errors import ToolError
+from acp_agent.domain.tool import Intent, Risk, ToolResult
+from acp_agent.tools.command import Bounds, run_program
+from acp_agent.tools.registry import Arguments, Ready, Seen, Tool, other_names, prepared_tool
+from acp_agent.tools.sandbox import Level, Sandbox, bwrap_argv, command_environment, exposes_home, level_for
+from acp_agent.tools.workspace import Workspace
+
+KEPT_OUTPUT = 32_000
+DEFAULT_TIMEOUT = 120.0
+MAX_TIMEOUT = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """How a command ended. `exit_status` is None where it was stopped; `omitted` counts bytes cut from the middle."""
+
+    exit_status: int | None
+    output: str
+    omitted: int
+    seconds: float
+    timed_out: bool
+    sandbox: Level
+
+
+async def run_command(
+    command: str,
+    *,
+    workspace: Path,
+    timeout: float,  # noqa: ASYNC109  (a command's limit ends in a result, not in an exception)
+    network: bool = False,
+    sandbox: Sandbox | None = None,
+    cwd: Path | None = None,
+    keep: int = KEPT_OUTPUT,
+) -> CommandResult:
+    """Run a shell command in `workspace`, confined as `sandbox` says (by default: bubblewrap or not at all).
+
+    `timeout` in seconds; `network` opens the network for this command alone; `keep` bytes of output are kept, half from
+    each end. Nothing it started lives on. Raises ToolError(kind="no_sandbox") where it cannot be confined as required.
+    """
+    sandbox = replace(sandbox or Sandbox(), network=network or (sandbox is not None and sandbox.network))
+    root = Workspace.at(workspace).root
+    level = _level(sandbox, root)
+    argv, environment = _program(command, sandbox, level, root, cwd or root)
+    bounds = Bounds(timeout, head=keep // 2, tail=keep // 2, sweep=level == "none")
+    ended = await run_program(argv, cwd=cwd or root, environment=environment, bounds=bounds)
+    output = ended.head.decode(errors="replace")
+    if ended.omitted:
+        output += f"\n[... {ended.omitted:,} bytes cut here; filter the output, or read parts of it from a file ...]\n"
+    output += ended.tail.decode(errors="replace")
+    if level == "bwrap" and ended.exit_status == 1 and output.startswith("bwrap: ") and output.count("\n") <= 1:
+        raise ToolError(f"The sandbox could not be made: {output.strip()}", kind="sandbox_failed")
+    return CommandResult(ended.exit_status, output, ended.omitted, ended.seconds, ended.timed_out, level)
+
+
+def _level(sandbox: Sandbox, root: Path) -> Level:
+    level = level_for(sandbox)
+    if level is None:
+        raise ToolError("Commands cannot run here: there is no working bubblewrap.", kind="no_sandbox")
+    if level == "bwrap" and exposes_home(root):
+        raise ToolError(f"Commands cannot be confined to {root}: it holds the home directory.", kind="no_sandbox")
+    return level
+
+
+def _program(command: str, sandbox: Sandbox, level: Level, root: Path, cwd: Path) -> tuple[list[str], dict[str, str]]:
+    environment = command_environment(sandbox, os.environ)
+    argv = [shutil.which("bash", path=environment["PATH"]) or "sh", "-c", command]
+    if level == "none":
+        return argv, {**environment, "HOME": str(Path.home())}
+    return [*bwrap_argv(sandbox, root, cwd, os.environ), *argv], environment
+
+
+class Shell(Arguments):
+    OTHER_NAMES = other_names(command="cmd script", cwd="directory workdir working_directory")
+
+    command: str = Field(min_length=1, description="What bash runs.")
+    timeout: float = Field(
+        DEFAULT_TIMEOUT, gt=0, le=MAX_TIMEOUT, description="Seconds after which it is stopped, at most 600."
+    )
+    cwd: str = Field(".", description="Directory to run in, relative to the workspace.")
+
+    def title(self) -> str:
+        return self.command
+
+
+def shell_tool(sandbox: Sandbox) -> Tool:
+    """The `shell` tool, confined as `sandbox` says."""
+
+    @prepared_tool(Risk.LOCAL, kind="execute", timeout=None)
+    def shell(arguments: Shell, workspace: Workspace, seen: Seen) -> Ready:
+        """Run a command in bash and return its exit status and output (stdout and stderr together).
+
+        It runs in a sandbox: the workspace is writable, the rest of the system read-only, the home directory and the
+        network are not there, and /tmp is empty each time. Git can be looked at but not changed; your changes are
+        committed for you. No process outlives the command, and nothing can be typed into it.
+        """
+        where = workspace.absolute(workspace.directory(arguments.cwd))
+
+        async def run() -> ToolResult:
+            return _told(
+                await run_command(
+                    arguments.command, workspace=workspace.root, timeout=arguments.timeout, sandbox=sandbox, cwd=where
+                ),
+                arguments.timeout,
+            )
+
+        return Ready(Intent(title=arguments.title()), run)
+
+    return shell
+
+
+def _told(ended: CommandResult, timeout: float) -> ToolResult:
+    """A command that failed is an error to the model, and says so before its output."""
+    kind, hint = None, None
+    output = ended.output
+    if ended.timed_out:
+        kind, hint = "timeout", f"Do less at once, or give a longer timeout (at most {MAX_TIMEOUT:g} seconds)."
+        output = f"stopped after {timeout:g} seconds\n{output}"
+    elif ended.exit_status != 0:
+        kind = "exit_status"
+        output = f"exit status {ended.exit_status}\n{output}"
+    return ToolResult(
+        status="error" if kind else "ok",
+        output=output,
+        kind=kind,
+        hint=hint,
+        omitted=ended.omitted,
+        sandbox=ended.sandbox,
+        exit_status=ended.exit_status,
+        seconds=round(ended.seconds, 3),
+    )

@@ -1,0 +1,134 @@
+"""What every test gets: a clean environment, asyncio, and an honest account of what could not run here."""
+
+import os
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Generator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+NO_SKIP = os.environ.get("ACP_TEST_NO_SKIP", "") not in ("", "0")
+# Settings of the person who runs the suite must not reach it, least of all their keys.
+PERSONAL_PREFIXES = ("ACP_", "ANTHROPIC_", "AWS_", "AZURE_", "GEMINI_", "GOOGLE_", "LITELLM_", "OLLAMA_", "OPENAI_")
+PERSONAL_NAMES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE")
+GIT_CONFIG = """\
+[user]
+    name = Test
+    email = test@example.org
+[init]
+    defaultBranch = main
+[commit]
+    gpgSign = false
+[gc]
+    auto = 0
+"""
+
+
+@cache
+def what_is_missing(marker: str) -> str:
+    """Why tests with this marker cannot run on this machine; empty when they can."""
+    if marker == "bwrap":
+        return _bwrap_problem()
+    if marker == "postgres":
+        found = shutil.which("initdb") or any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+        return "" if found else "no PostgreSQL server binaries"
+    if marker == "node":
+        return "" if shutil.which("node") else "no Node.js"
+    if marker == "chromium":
+        found = any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
+        return "" if found else "no Chromium"
+    return ""
+
+
+def _bwrap_problem() -> str:
+    if not shutil.which("bwrap"):
+        return "no bubblewrap"
+    # It may be installed on a kernel that forbids what it needs.
+    probe = subprocess.run(["bwrap", "--ro-bind", "/", "/", "--unshare-all", "true"], capture_output=True, check=False)
+    return "" if probe.returncode == 0 else "bubblewrap cannot make a sandbox here"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose marker names something this machine lacks."""
+    for marker in item.iter_markers():
+        if reason := what_is_missing(marker.name):
+            pytest.skip(f"{marker.name}: {reason}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip into a failure where nothing may be left out."""
+    report = yield
+    if NO_SKIP and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and ACP_TEST_NO_SKIP forbids that: {_reason(report)}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a module that is skipped as a whole."""
+    report = yield
+    if NO_SKIP and report.outcome == "skipped":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and ACP_TEST_NO_SKIP forbids that: {_reason(report)}"
+    return report
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out on this machine, so that a green run does not promise more than it tried."""
+    reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
+    if reasons:
+        terminalreporter.section("left out on this machine")
+        for reason, count in sorted(reasons.items()):
+            terminalreporter.write_line(f"{count:4} {'test' if count == 1 else 'tests'}: {reason}")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """asyncio only: it is what the agent runs on."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    """No personal settings, no keys, and a git identity of the tests' own."""
+    folder = tmp_path_factory.mktemp("environment")
+    git_config = folder / "gitconfig"
+    git_config.write_text(GIT_CONFIG, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name in PERSONAL_NAMES or (name.startswith(PERSONAL_PREFIXES) and not name.startswith("ACP_TEST_")):
+                patch.delenv(name)
+        patch.setenv("GIT_CONFIG_GLOBAL", str(git_config))
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        patch.setenv("GIT_TERMINAL_PROMPT", "0")
+        for person in ("AUTHOR", "COMMITTER"):
+            patch.setenv(f"GIT_{person}_NAME", "Test")
+            patch.setenv(f"GIT_{person}_EMAIL", "test@example.org")
+        for kind in ("CONFIG", "DATA", "STATE", "CACHE"):
+            patch.setenv(f"XDG_{kind}_HOME", str(folder / kind.lower()))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_state(
+    clean_environment: None, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """State and user configuration of this test alone, wherever the home directory is."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "config.toml").touch()
+    monkeypatch.setenv("ACP_HOME", str(folder / "state"))
+    monkeypatch.setenv("ACP_CONFIG", str(folder / "config.toml"))

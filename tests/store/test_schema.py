@@ -1,0 +1,174 @@
+"""The schema: one truth in three forms, made and recognised quickly, never used when it is somebody else's."""
+
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import anyio
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine
+
+from acp_agent.domain.errors import UsageError
+from acp_agent.store import ddl, migrate, schema, sql, tables
+from acp_agent.store.journal import SqliteJournal
+from acp_agent.store.reads import Reads
+
+STATEMENTS = {name: text for name, text in vars(sql).items() if name.isupper()}
+# Whole words that only one of the two databases understands.
+SQLITE_ALONE = r"\b(rowid|julianday|strftime|unixepoch|ifnull|iif|glob|autoincrement|replace|ignore|pragma|datetime)\b"
+
+
+def shape(database: Path) -> list[tuple[str, str]]:
+    """Every table and index as SQL without its spacing."""
+    connection = sqlite3.connect(database)
+    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name").fetchall()
+    connection.close()
+    return [(name, re.sub(r"\s+", "", text)) for name, text in rows]
+
+
+def created(database: Path) -> Path:
+    schema.open_for_writing(database).close()
+    return database
+
+
+def stamps(database: Path) -> tuple[int, list[tuple[str]]]:
+    connection = sqlite3.connect(database)
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    revisions = connection.execute("SELECT version_num FROM acp_migration").fetchall()
+    connection.close()
+    return found, revisions
+
+
+def test_the_file_of_the_schema_is_what_the_tables_say() -> None:
+    assert schema.SCHEMA_FILE.read_text(encoding="utf-8") == ddl.render()
+
+
+def test_the_migrations_lead_to_the_same_schema_and_stamps(tmp_path: Path) -> None:
+    upgraded, made = tmp_path / "upgraded.db", created(tmp_path / "made.db")
+    migrate.upgrade(upgraded)
+    assert shape(upgraded) == shape(made)
+    assert stamps(upgraded) == stamps(made) == (schema.SCHEMA_VERSION, [(schema.REVISION,)])
+    assert ScriptDirectory.from_config(migrate.configured()).get_heads() == [schema.REVISION]
+
+
+def test_an_older_database_is_upgraded_and_keeps_its_rows(tmp_path: Path) -> None:
+    database = created(tmp_path / "100%.db")
+    connection = sqlite3.connect(database)
+    connection.execute("INSERT INTO acp_budget VALUES ('local', 'day', 1, 0, 0.5)")
+    connection.execute("PRAGMA user_version = 0")
+    connection.commit()
+    connection.close()
+    with pytest.raises(UsageError, match=r"100%\.db: database was written by an older acp-agent"), Reads(database):
+        pass
+    schema.open_for_writing(database).close()
+    assert stamps(database) == (schema.SCHEMA_VERSION, [(schema.REVISION,)])
+    with Reads(database) as reads:
+        assert [tuple(row) for row in reads.budgets()] == [("day", 1.0, 0.0, 0.5)]
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    database = tmp_path / "acp.db"
+    connection = sqlite3.connect(database)
+    connection.execute("PRAGMA user_version = 7")
+    connection.close()
+    before = database.read_bytes()
+    for use in (lambda: SqliteJournal(database), lambda: Reads(database).__enter__()):
+        with pytest.raises(UsageError, match=r"acp\.db: database was written by a newer acp-agent \(schema 7,") as told:
+            use()
+        assert told.value.hint == "upgrade acp-agent, or set ACP_HOME to another directory"
+    assert database.read_bytes() == before
+
+
+def test_what_is_no_database_is_named(tmp_path: Path) -> None:
+    text = tmp_path / "text.db"
+    text.write_text("not a database, but a text that is long enough to be taken for one" * 20)
+    for path in (text, tmp_path):
+        for use in (lambda path=path: SqliteJournal(path), lambda path=path: Reads(path).__enter__()):
+            with pytest.raises(UsageError, match="cannot use this database") as told:
+                use()
+            assert told.value.what.startswith(f"{path}: ") and "\n" not in told.value.what
+    with pytest.raises(UsageError, match="cannot use this database"):
+        SqliteJournal(text / "acp.db")
+
+
+def test_a_journal_writes_through_to_the_disk(tmp_path: Path) -> None:
+    connection = schema.open_for_writing(tmp_path / "acp.db")
+    pragmas = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")}
+    timeout = connection.execute("PRAGMA busy_timeout").fetchone()[0]
+    connection.close()
+    assert (pragmas, timeout) == ({"journal_mode": "wal", "synchronous": 2}, 30_000)
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Generator[Connection]:
+    """A database of exactly the catalogue's tables."""
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
+        tables.Table.metadata.create_all(connection)
+        yield connection
+    engine.dispose()
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_every_table_and_column_of_a_statement_exists_in_the_catalogue(catalogue: Connection, name: str) -> None:
+    text = STATEMENTS[name]
+    values = dict.fromkeys(re.findall(r":(\w+)", text))
+    # SQLite resolves every name when it explains.
+    assert catalogue.exec_driver_sql(f"EXPLAIN {text}", values).fetchall()
+
+
+@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - {"NOW"}))
+def test_a_statement_means_the_same_to_both_databases(name: str) -> None:
+    assert re.findall(SQLITE_ALONE, STATEMENTS[name], re.IGNORECASE) == []
+    assert '"' not in STATEMENTS[name] and "?" not in STATEMENTS[name]
+
+
+def test_every_table_is_ours_by_name_and_has_a_tenant() -> None:
+    found = tables.Table.metadata.tables
+    assert [name for name, table in found.items() if not name.startswith("acp_") or "tenant" not in table.c] == []
+
+
+def imported(program: str) -> set[str]:
+    program += "\nimport sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_the_fast_commands_read_with_the_standard_library_alone(
+    tmp_path: Path, clean_environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", clean_environ["PYTHONPATH"])
+    database = created(tmp_path / "acp.db")
+    program = f"from acp_agent.store.reads import Reads\nwith Reads({str(database)!r}) as reads: reads.runs()"
+    heavy = {"alembic", "anyio", "asyncio", "dataclasses", "httpx", "pydantic", "sqlalchemy", "sqlmodel", "subprocess"}
+    assert imported(program) & heavy == set()
+
+
+def test_the_journal_opens_without_a_mapper(
+    tmp_path: Path, clean_environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", clean_environ["PYTHONPATH"])
+    program = f"""
+import anyio
+from acp_agent.store.journal import SqliteJournal
+async def main():
+    async with SqliteJournal({str(tmp_path / "acp.db")!r}) as journal:
+        await journal.claimable(None, 1)
+anyio.run(main)"""
+    assert imported(program) & {"alembic", "sqlalchemy", "sqlmodel"} == set()
+
+
+def test_an_upgrade_waits_for_another_process_and_finds_its_work_done(tmp_path: Path) -> None:
+    database = created(tmp_path / "acp.db")
+
+    async def both() -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(2):
+                group.start_soon(anyio.to_thread.run_sync, migrate.upgrade, database)
+
+    anyio.run(both)
+    assert stamps(database) == (schema.SCHEMA_VERSION, [(schema.REVISION,)])

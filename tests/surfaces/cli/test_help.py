@@ -1,0 +1,113 @@
+"""The help, word for word: what people see first."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from inline_snapshot import snapshot
+
+from acp_agent.surfaces.cli.root import COMMANDS
+
+Acp = Callable[..., Any]
+
+
+def test_the_help_of_acp(acp: Acp) -> None:
+    assert acp("--help").stdout == snapshot("""\
+Usage: acp [OPTIONS] COMMAND [ARGS]...
+
+  A coding agent over your projects: every step on record, nothing lost when it
+  is killed.
+
+Options:
+  --version   Show the version and exit.
+  --debug     Show the trace of an error.
+  -h, --help  Show this message and exit.
+
+Commands:
+  init        Find git repositories and write projects.toml.
+  trust       Trust the commands of a projects.toml: PATH, ls, or rm PATH.
+  projects    List and check the projects.
+  run         Give one prompt to a directory or to many projects.
+  ps          List batches and runs.
+  show        Show one run or batch: status, next action, result.
+  logs        Print what happened, one line per event.
+  diff        Print the changes a run made.
+  accept      Merge results into the branch they started from.
+  reject      Refuse results; their commits are kept under a ref.
+  resume      Go on with interrupted work.
+  cancel      End runs that are queued, running or waiting.
+  approve     Answer what a run is waiting for.
+  models      Say which models were found, and try them.
+  doctor      Check what acp needs on this machine.
+  completion  Print the completion script of a shell.
+
+  Exit codes: 0 ok, 1 failed, 2 usage, 3 a limit, 4 waits for you, 5 nothing
+  selected, 6 refused, 130 interrupted.
+""")
+
+
+def test_the_help_of_run(acp: Acp) -> None:
+    assert acp("run", "--help").stdout == snapshot("""\
+Usage: acp run [OPTIONS] [PROMPT|@TASK] [DIR]
+
+  Give one prompt to a directory or to many projects.
+
+  Each project works in a worktree and on a branch of its own; your checkouts
+  stay as they are until `acp accept`.
+
+Options:
+  -f, --file FILE                 Read the prompt from FILE (- is standard
+                                  input).
+  -t, --tags A,B                  Projects with all these tags.
+  -e, --expr EXPR                 Tag expression: '(python || rust) && !legacy'.
+  -p, --project NAME              A project by name.
+  --all                           Every project.
+  --limit N                       At most N projects, in the order of the file.
+                                  [x>=1]
+  --projects FILE                 The projects.toml to use (default:
+                                  $ACP_PROJECTS, upward from here, then the
+                                  user's).
+  -j, --jobs N                    Runs at the same time.  [default: 4;
+                                  1<=x<=256]
+  --read-only                     Offer no tool that edits or runs anything.
+  --schema FILE|TEXT              Every answer fits it: a JSON Schema, or 'kind:
+                                  a|b, files: int'.
+  --max-steps N                   Model calls per project.  [x>=1]
+  --max-cost USD                  Money for the whole batch.
+  --max-cost-each USD             Money per project.
+  --timeout TIME                  Time per project: 90s, 30m, 1h30m.
+  --model MODEL                   A model or an alias of the config.
+  --role ROLE                     A role of the config (default: coder).
+  --commit / --no-commit          Commit each result on its branch (default), or
+                                  leave it.
+  --plan                          Show selection, order, model and cost range;
+                                  start nothing.
+  --yes                           Do not ask before spending.
+  -o, --output [auto|stream|table|json|jsonl|quiet]
+                                  Form of the result.  [default: auto]
+  --out FILE                      Write the result there, not to stdout.
+  --debug                         Show the trace of an error.
+  -h, --help                      Show this message and exit.
+
+  Examples:
+    acp run "add type hints" --tags=python
+    acp run "which dependencies are outdated?" --all --read-only --schema 'outdated: list[str]'
+    acp run -f task.md ../api --max-cost 0.50
+    acp run @outdated --plan
+""")
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "projects ls", "projects check", "models ls", "models test"])
+def test_every_command_explains_itself(acp: Acp, name: str) -> None:
+    for option in ("-h", "--help"):
+        said = acp(*name.split(), option)
+        assert (said.code, said.stderr) == (0, "")
+        assert said.stdout.startswith(f"Usage: acp {name} ")
+        assert "--debug" in said.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_the_script_of_a_shell(acp: Acp, shell: str) -> None:
+    said = acp("completion", shell)
+    assert said.code == 0
+    assert "_ACP_COMPLETE" in said.stdout
