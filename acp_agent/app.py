@@ -229,7 +229,7 @@ class App:
         caps = (found.task.max_cost if found.task else None, site.max_cost, role.max_cost)
         limits = Limits(
             max_steps=ask.max_steps or role.max_steps or defaults.max_steps,
-            max_time=ask.timeout or site.timeout or role.max_time or defaults.max_time,
+            max_time=ask.timeout or _least(site.timeout, role.max_time) or defaults.max_time,
             max_cost=ask.max_cost_each if ask.max_cost_each is not None else _least(*caps),
         )
         agent = Agent(

@@ -35,6 +35,7 @@ SKIPPED = frozenset(
         "virtualenv",
     }
 )
+SURROGATE = re.compile("[\ud800-\udfff]")
 OTHER = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -172,24 +173,34 @@ def _folders_in(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
             return sorted(
-                Path(entry.path)
-                for entry in entries
-                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".") and entry.name not in SKIPPED
+                Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False) and _is_entered(entry.name)
             )
     except OSError:
         # A folder we may not read holds nothing we could work on.
         return []
 
 
+def _is_entered(name: str) -> bool:
+    # A blank name, or one with bytes that are no UTF-8, cannot be written down in a projects.toml.
+    writable = bool(name.strip()) and not SURROGATE.search(name)
+    return writable and not name.startswith(".") and name not in SKIPPED
+
+
 def _look(root: Path) -> tuple[list[str], dict[str, str]]:
     files: list[str] = []
     for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in SKIPPED)
+        folders[:] = sorted(name for name in folders if _is_own(os.path.join(folder, name)))
         base = os.path.relpath(folder, root)
         files += (name if base == "." else f"{base}/{name}" for name in sorted(names))
         if len(files) >= MAX_FILES:
             break
     return files[:MAX_FILES], {name: text for name in READ if (text := _head(root / name))}
+
+
+def _is_own(folder: str) -> bool:
+    """Whether a folder inside a repository belongs to its own code: no dependency, and no submodule or other clone."""
+    name = os.path.basename(folder)
+    return not name.startswith(".") and name not in SKIPPED and not os.path.lexists(os.path.join(folder, ".git"))
 
 
 def _head(path: Path) -> str:

@@ -112,7 +112,7 @@ def read_schema_file(path: Path) -> dict[str, Any]:
 
 def check_value(schema: dict[str, Any], value: object) -> str | None:
     """What is wrong with `value`, in one line that names the place in it, or None when it fits `schema`."""
-    from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
+    from jsonschema.exceptions import best_match
 
     try:
         problem = best_match(_validator(schema).iter_errors(value))
@@ -127,8 +127,8 @@ def check_value(schema: dict[str, Any], value: object) -> str | None:
 
 def _validator(schema: dict[str, Any]) -> Any:
     # 80 ms that only a run with a schema should pay.
-    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-    from jsonschema.validators import validator_for  # type: ignore[import-untyped]
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import validator_for
     from referencing.jsonschema import EMPTY_REGISTRY
 
     # Without a registry of its own it would fetch references from the network.

@@ -14,6 +14,7 @@ from acp_agent.domain.ports import Claim, Journal, Owner
 from acp_agent.runs.port import Worker
 
 HEARTBEAT = 1.0
+LOOK = 256
 
 
 class LocalEngine:
@@ -85,11 +86,15 @@ class LocalEngine:
         self, batch_id: str | None, queue: deque[str], slots: anyio.CapacityLimiter, group: TaskGroup
     ) -> bool:
         """Begin runs while there are free slots; False when there is nothing left to wait for."""
+        tried: set[str] = set()
         while slots.available_tokens > 0:
             if not queue:
-                queue.extend(await self._journal.claimable(batch_id, 256))
+                # A run that another process took meanwhile is not asked for twice in one look.
+                found = await self._journal.claimable(batch_id, LOOK)
+                queue.extend(run_id for run_id in found if run_id not in tried)
                 if not queue:
                     break
+            tried.add(queue[0])
             claim = await self._journal.claim(queue.popleft(), self._owner)
             if claim is not None:
                 self._claims[claim.stream_id] = claim

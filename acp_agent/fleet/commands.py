@@ -26,11 +26,11 @@ class SandboxedCommands:
     redact: Redactor
     network: bool = False
 
-    async def __call__(self, command: str, cwd: str, timeout: float) -> Outcome:
-        """Run `command` in `cwd`; what keeps it from running is an outcome too."""
+    async def __call__(self, command: str, cwd: str, seconds: float, /) -> Outcome:
+        """Run `command` in `cwd` for at most `seconds`; what keeps it from running is an outcome too."""
         try:
             ended = await run_command(
-                command, workspace=Path(cwd), timeout=timeout, network=self.network, sandbox=self.sandbox
+                command, workspace=Path(cwd), timeout=seconds, network=self.network, sandbox=self.sandbox
             )
         except ToolError as error:
             return Outcome(None, 0.0, error.message)

@@ -68,7 +68,8 @@ class LitellmAdapter:
         # litellm invents a reason to end for a stream that had none; this is where it keeps what really came.
         if getattr(stream, "received_finish_reason", "") is None:
             raise ModelError("the reply was cut off: it ends without saying so", fault=ModelFault.CUT)
-        return draft.reply_to(request)
+        reply = draft.reply_to(request)
+        return reply if _counted(stream) else reply.model_copy(update={"usage": None})
 
     async def aclose(self) -> None:
         """Close the connections litellm keeps, which it shares between all who use it in this process."""
@@ -143,6 +144,12 @@ async def _timed(stream: Any, silence: float) -> AsyncGenerator[Any, None]:
         with anyio.move_on_after(1.0, shield=True):
             if close is not None:
                 await close()
+
+
+def _counted(stream: Any) -> bool:
+    """True when the provider reported usage: where it does not, litellm makes one up with a tokenizer of its own."""
+    chunks = getattr(stream, "chunks", None)
+    return not isinstance(chunks, list) or any(getattr(chunk, "usage", None) is not None for chunk in chunks)
 
 
 def translated(error: Exception, *, begun: bool, silence: float, hide: Callable[[str], str]) -> ModelError:

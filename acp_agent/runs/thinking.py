@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from acp_agent.runs.driver import Driver
 
 FINAL_TIMEOUT = 60.0
-PATIENCE = 0.25
+LOOK_AGAIN = 0.1
+LONGEST_WAIT = 120.0
+"""Seconds to wait for money that other calls have set aside; then the budget counts as used up."""
 
 
 class Thinking:
@@ -80,15 +82,18 @@ class Thinking:
             Reservation(scope=scope, amount=amount, aside=0.0 if action.final else amount)
             for scope in driver.request.scopes
         ]
+        patience = LONGEST_WAIT
         while True:
             try:
                 await driver.record(called, reserve=reserve)
                 return True
             except OverBudget as refused:
-                if refused.outstanding <= 0 or refused.scope.startswith("run:"):
+                if refused.outstanding <= 0 or refused.scope.startswith("run:") or patience <= 0:
                     await self._out_of_money(refused, action)
                     return False
-            if not await self._pause(PATIENCE):
+            # Other runs have set money aside and most of it comes back when their calls are settled.
+            patience -= LOOK_AGAIN
+            if not await self._pause(LOOK_AGAIN):
                 return False
 
     async def _out_of_money(self, refused: OverBudget, action: Think) -> None:

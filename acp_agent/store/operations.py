@@ -91,7 +91,8 @@ def move_money(
             # Refused, or a budget that nobody opened: it counts without a limit.
             transaction.row(sql.NEW_RESERVATION, **amounts) is None
         ):
-            raise OverBudget(wanted.scope)
+            _, outstanding, _ = transaction.row(sql.BUDGET, tenant=tenant, scope=wanted.scope) or (None, 0.0, 0.0)
+            raise OverBudget(wanted.scope, outstanding)
 
 
 def note(transaction: Transaction, tenant: str, stream_id: str, drafts: Sequence[Draft], actor: str) -> list[Event]:

@@ -189,4 +189,6 @@ EVENT_ROWS = """
 SELECT seq, ts, v, type, actor, data, tokens_in, tokens_out, cost FROM acp_event
 WHERE stream_id = :id AND seq > :after AND tenant = :tenant ORDER BY seq"""
 
+BUDGET = "SELECT cap, reserved, spent FROM acp_budget WHERE tenant = :tenant AND scope = :scope"
+
 BUDGETS = "SELECT scope, cap, reserved, spent FROM acp_budget WHERE tenant = :tenant ORDER BY scope"

@@ -13,6 +13,8 @@ from acp_agent.tools.registry import Arguments, other_names
 _NUMBERED = re.compile(r"^\s*\d+\t", re.MULTILINE)
 _MAX_CHARACTERS = 64 * 1024 * 1024
 _COMPARED_LINES = 5000
+# Shorter text is in many files by chance.
+_TELLING = 8
 _SHOWN_LINES = 12
 _SHOWN_CHARACTERS = 200
 
@@ -92,7 +94,7 @@ def _ambiguous(content: str, found: Sequence[int], name: str, path: str) -> Tool
 
 def _no_match(content: str, edit: Edit, name: str, path: str) -> ToolError:
     problem = f"{name}: old was not found in {path}. Nothing was changed."
-    if edit.new and edit.new in content:
+    if len(edit.new.strip()) >= _TELLING and edit.new in content:
         line = content.count("\n", 0, content.index(edit.new)) + 1
         return ToolError(
             f"{problem} The text of new is already there, at line {line}.",

@@ -1,6 +1,7 @@
 """The git repository a workspace lies in: found by reading files, asked without running its programs."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ _HARMLESS = (
     "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false",
     "-c", "color.ui=false",
 )  # fmt: skip
+_WORKTREE = re.compile(r"^\s*worktree\s*=\s*(.+)$", re.MULTILINE)
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "XDG_CONFIG_HOME")
 
 
@@ -23,11 +25,16 @@ class Repository:
 
     @classmethod
     def of(cls, root: Path) -> "Repository | None":
-        """The repository that `root` lies in, None where there is none."""
+        """The repository that `root` lies in, None where there is none that can be believed.
+
+        A `.git` is content too, and what it points to is shown to commands: it must be one of git's that points back.
+        """
         for folder in (root, *root.parents):
             link = folder / ".git"
-            if link.is_dir():
-                return cls(folder, link, link) if (link / "HEAD").exists() else None
+            if link.is_symlink():
+                return None
+            if link.is_dir() and _is_git_directory(link):
+                return cls(folder, link, link)
             if link.is_file():
                 common = _common_of(link)
                 return cls(folder, link, common) if common is not None else None
@@ -35,15 +42,29 @@ class Repository:
 
 
 def _common_of(link: Path) -> Path | None:
-    text = link.read_text(encoding="utf-8", errors="surrogateescape").strip()
-    if not text.startswith("gitdir:"):
+    pointer = _words(link)
+    if not pointer.startswith("gitdir:"):
         return None
-    own = Path(os.path.realpath(link.parent / text.removeprefix("gitdir:").strip()))
-    pointer = own / "commondir"
-    if not pointer.is_file():
-        return own if own.is_dir() else None
-    common = Path(os.path.realpath(own / pointer.read_text(encoding="utf-8", errors="surrogateescape").strip()))
-    return common if common.is_dir() else None
+    own = Path(os.path.realpath(link.parent / pointer.removeprefix("gitdir:").strip()))
+    if (own / "commondir").is_file():
+        common = Path(os.path.realpath(own / _words(own / "commondir")))
+        is_ours = own.parent == common / "worktrees" and Path(os.path.realpath(_words(own / "gitdir"))) == link
+    else:
+        common = own
+        names = (Path(os.path.realpath(own / name.strip())) for name in _WORKTREE.findall(_words(own / "config")))
+        is_ours = link.parent in names
+    return common if is_ours and _is_git_directory(common) else None
+
+
+def _is_git_directory(folder: Path) -> bool:
+    return (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
+
+
+def _words(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="surrogateescape").strip()
+    except OSError:
+        return ""
 
 
 def git_argv(root: Path, *arguments: str) -> list[str]:

@@ -49,6 +49,9 @@ _FIXED = {
     "GIT_PAGER": "cat",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_OPTIONAL_LOCKS": "0",
+}
+_FIXED_INSIDE = {
+    "TMPDIR": "/tmp",
     # The user's own git configuration is hidden with the home directory, and with it what it says of foreign owners.
     "GIT_CONFIG_COUNT": "1",
     "GIT_CONFIG_KEY_0": "safe.directory",
@@ -87,13 +90,14 @@ def exposes_home(root: Path) -> bool:
     return root == Path("/") or (home != Path("/") and home.is_relative_to(root))
 
 
-def command_environment(sandbox: Sandbox, environ: Mapping[str, str]) -> dict[str, str]:
+def command_environment(sandbox: Sandbox, level: Level, environ: Mapping[str, str]) -> dict[str, str]:
     """The variables a command sees: an allow-list, our own, and what a person added. No secret is on the list."""
     names = _VARIABLES | (_NETWORK_VARIABLES if sandbox.network else frozenset())
     kept = {name: value for name, value in environ.items() if name.upper() in names and not _has_password(value)}
     kept.setdefault("PATH", os.defpath)
     kept.setdefault("LC_CTYPE", "C.UTF-8")
-    return {**kept, **_FIXED, "HOME": str(_home_inside()), "TMPDIR": "/tmp", **sandbox.environment}
+    own = {"HOME": str(Path.home())} if level == "none" else {"HOME": str(_home_inside()), **_FIXED_INSIDE}
+    return {**kept, **_FIXED, **own, **sandbox.environment}
 
 
 def _has_password(value: str) -> bool:
@@ -129,9 +133,11 @@ def bwrap_argv(sandbox: Sandbox, root: Path, cwd: Path, environ: Mapping[str, st
         argv += _read_only(_around(repository, root))
     argv += ["--bind", str(root), str(root)]
     argv += [word for path in sandbox.writable for word in ("--bind-try", str(path), str(path))]
+    # After the workspace, and mount points of their own: they can be neither written nor moved away.
     if repository is not None:
-        # After the workspace, and mount points of their own: they can be neither written nor moved away.
         argv += _read_only((repository.common, repository.link))
+    elif (root / ".git").exists() and not (root / ".git").is_symlink():
+        argv += _read_only((root / ".git",))
     return [*argv, "--chdir", str(cwd), "--"]
 
 
@@ -192,7 +198,7 @@ def available() -> bool:
         attempt = f"echo held >{inside}/proof; cat {outside}; echo gone >{outside}; readlink /proc/self/ns/net"
         sandbox = Sandbox()
         argv = [*bwrap_argv(sandbox, inside, inside, os.environ), "sh", "-c", f"({attempt}) 2>/dev/null; exit 7"]
-        environment = command_environment(sandbox, os.environ)
+        environment = command_environment(sandbox, "bwrap", os.environ)
         try:
             ended = subprocess.run(
                 argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False, text=True

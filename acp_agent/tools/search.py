@@ -23,6 +23,7 @@ _KEPT = 4_000_000
 _LINE_CHARACTERS = 300
 _OUTPUT_CHARACTERS = 30_000
 _MATCH = re.compile(rb"([^\0\n]+)\0(\d+)[\0:](.*)")
+_ABOUT_THE_PATTERN = (b"fatal: -e option", b"fatal: pcre")
 _SCAN = Path(__file__).with_name("scan.py")
 
 
@@ -57,10 +58,11 @@ def search(arguments: Search, workspace: Workspace, seen: Seen) -> Ready:
     async def run() -> ToolResult:
         if await anyio.to_thread.run_sync(in_git, workspace.root):
             found = await _git_grep(arguments, workspace, path)
-        else:
-            names = await anyio.to_thread.run_sync(files_below, workspace, path, arguments.glob, abandon_on_cancel=True)
-            found = await _scan(arguments, workspace, names)
-        return _told(arguments, path, found)
+            if found.exit_status in (None, 0, 1) or found.head.startswith(_ABOUT_THE_PATTERN):
+                return _told(arguments, path, found)
+        # There is no git here, or it refuses this repository (owned by another user, for one).
+        names = await anyio.to_thread.run_sync(files_below, workspace, path, arguments.glob, abandon_on_cancel=True)
+        return _told(arguments, path, await _scan(arguments, workspace, names))
 
     return Ready(Intent(title=arguments.title()), run)
 

@@ -71,10 +71,10 @@ def _level(sandbox: Sandbox, root: Path) -> Level:
 
 
 def _program(command: str, sandbox: Sandbox, level: Level, root: Path, cwd: Path) -> tuple[list[str], dict[str, str]]:
-    environment = command_environment(sandbox, os.environ)
+    environment = command_environment(sandbox, level, os.environ)
     argv = [shutil.which("bash", path=environment["PATH"]) or "sh", "-c", command]
     if level == "none":
-        return argv, {**environment, "HOME": str(Path.home())}
+        return argv, environment
     return [*bwrap_argv(sandbox, root, cwd, os.environ), *argv], environment
 
 

@@ -220,13 +220,17 @@ def _check_name(given: str) -> None:
 
 def _read_regular(parent: int, name: str, relative: str) -> bytes:
     descriptor = os.open(name, _READ, dir_fd=parent)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), relative)
         if not stat.S_ISREG(status.st_mode):
             raise ToolError(f"{relative} is not a regular file.", kind="not_a_file")
-        data = file.read(MAX_FILE_BYTES + 1)
+        # The descriptor stays ours: `open` would leave it open where it refuses it.
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_FILE_BYTES:
         raise ToolError(
             f"{relative} has {status.st_size:,} bytes, at most {MAX_FILE_BYTES:,} can be read.",

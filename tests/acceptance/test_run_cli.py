@@ -1,7 +1,9 @@
 """`acp run` as a person meets it: real processes, real repositories, a model server that follows a script."""
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -56,7 +58,7 @@ def server() -> Iterator[ModelServer]:
 
 
 def environment(server: ModelServer | None) -> dict[str, str]:
-    model = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "test"} if server else {}
+    model = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-of-the-script"} if server else {}
     return {**os.environ, **model, "PYTHONPATH": str(ROOT)}
 
 
@@ -212,7 +214,7 @@ def test_the_log_and_the_status_tell_the_same_story(fleet: Fleet, server: ModelS
     assert acp(fleet, server, "show", batch).stdout.splitlines()[0] == "status    3 ✓ ok"
     assert acp(fleet, server, "show", f"{batch}/api").stdout.splitlines()[0] == "status    ✓ ok: end_turn"
     log = acp(fleet, server, "logs", "-f", batch).stdout
-    assert sum("ended: end_turn" in line for line in log.splitlines()) == 3
+    assert sum(line.endswith("  ended: end_turn") and batch not in line for line in log.splitlines()) == 3
     assert batch in acp(fleet, server, "ps").stdout
     assert acp(fleet, server, "resume", batch).returncode == 5
 
@@ -254,7 +256,7 @@ def test_a_signal_stops_gracefully_and_resume_goes_on(fleet: Fleet, number: int,
     with ModelServer([STALL, DONE], strict=False) as server:
         with started(fleet, server, "run", "wait for me", "-p", "api", "-o", "json") as victim:
             server.wait_for_requests(1, where=lambda request: request.is_chat)
-            victim.process.send_signal(number)
+            victim.signal(number)
             ending = victim.wait()
         assert ending.exit_code == code, ending.errors
         batch = json.loads(ending.output)["batch"]
@@ -262,3 +264,67 @@ def test_a_signal_stops_gracefully_and_resume_goes_on(fleet: Fleet, number: int,
         resumed = acp(fleet, server, "resume", batch, "-o", "json")
         assert resumed.returncode == 0, resumed.stderr
         assert outcomes(document(resumed), "outcome", "text") == [("ok", "done")]
+
+
+def test_the_second_signal_kills_at_once(fleet: Fleet) -> None:
+    with ModelServer([STALL, DONE], strict=False) as server:
+        with started(fleet, server, "run", "wait for me", "-p", "api") as victim:
+            server.wait_for_requests(1, where=lambda request: request.is_chat)
+            victim.signal(signal.SIGINT)
+            victim.wait_for_line("once more to kill at once", stream="stderr")
+            victim.signal(signal.SIGINT)
+            assert victim.wait().exit_code == 130
+        assert acp(fleet, server, "resume").returncode == 0
+
+
+def test_an_approval_parks_the_run_until_it_is_answered(fleet: Fleet, server: ModelServer) -> None:
+    Path(os.environ["ACP_CONFIG"]).write_text('[roles.coder]\npolicy = "ask"\n')
+    ended = acp(fleet, server, "run", PROMPT, "-p", "api", "-o", "json")
+    batch = document(ended)["batch"]
+    assert (ended.returncode, document(ended)["exit"]) == (4, {"code": 4, "reason": "approval"})
+    assert "acp approve" in acp(fleet, server, "approve", "--list").stdout
+    assert acp(fleet, server, "approve", batch, "--skip").returncode == 2
+    assert acp(fleet, server, "approve", batch, "--no-resume").returncode == 0
+    assert acp(fleet, server, "resume", batch).returncode == 4
+    ended = acp(fleet, server, "approve", "-o", "json")
+    assert ended.returncode == 0, ended.stderr
+    assert outcomes(document(ended), "outcome", "files") == [("ok", 2)]
+
+
+def test_cancel_ends_a_waiting_run(fleet: Fleet, server: ModelServer) -> None:
+    Path(os.environ["ACP_CONFIG"]).write_text('[roles.coder]\npolicy = "ask"\n')
+    batch = document(acp(fleet, server, "run", PROMPT, "-p", "api", "-o", "json"))["batch"]
+    assert acp(fleet, server, "cancel", batch).returncode == 0
+    assert acp(fleet, server, "show", batch).stdout.splitlines()[0] == "status    ○ cancelled"
+    assert acp(fleet, server, "resume", batch).returncode == 5
+    assert acp(fleet, server, "cancel", batch).returncode == 5
+
+
+def on_a_terminal(fleet: Fleet, server: ModelServer, *words: str, typed: bytes = b"") -> tuple[int, str]:
+    """Run `acp` on a pseudo-terminal of 40 by 20; returns its exit code and all it drew."""
+    pid, master = pty.fork()
+    if pid == 0:
+        os.chdir(fleet.projects_file.parent)
+        command = [sys.executable, "-m", "acp_agent.main", *words]
+        os.execve(sys.executable, command, {**environment(server), "TERM": "xterm", "COLUMNS": "40", "LINES": "20"})
+    os.write(master, typed)
+    drawn = b""
+    with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+        while data := os.read(master, 65536):
+            drawn += data
+    os.close(master)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), drawn.decode()
+
+
+def test_a_terminal_gets_a_live_table_and_then_the_result(fleet: Fleet, server: ModelServer) -> None:
+    code, drawn = on_a_terminal(fleet, server, "run", PROMPT, "--all", "--yes")
+    assert code == 0
+    assert "step n" in drawn
+    assert "\x1b[" in drawn
+    assert "3/3 done" in drawn
+
+
+def test_a_person_is_asked_before_anything_starts(fleet: Fleet, server: ModelServer) -> None:
+    code, drawn = on_a_terminal(fleet, server, "run", PROMPT, "--all", typed=b"n\n")
+    assert (code, "Start? [Y/n]" in drawn, "acp: nothing was started" in drawn) == (6, True, True)
+    assert not [request for request in server.requests if request.is_chat]

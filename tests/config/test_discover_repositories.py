@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a table row is easier to read on one line)
 """`acp init`: repositories found, what they are, and the projects.toml written for them."""
 
 import os
@@ -119,6 +120,20 @@ def test_the_search_is_capped_and_says_so(tmp_path: Path, monkeypatch: pytest.Mo
     assert ([entry.name for entry in found.repositories], found.capped) == (["a", "b"], True)
 
 
+def test_a_folder_whose_name_no_file_could_hold_is_passed_over(tmp_path: Path) -> None:
+    for name in (b"\xff", b" ", b"good"):
+        try:
+            os.makedirs(os.fsencode(tmp_path) + b"/" + name + b"/.git")
+        except OSError:
+            # Some file systems refuse such a name themselves.
+            continue
+        with open(os.fsencode(tmp_path) + b"/" + name + b"/.git/HEAD", "x"):
+            pass
+    found = discover(tmp_path)
+    write_projects(tmp_path / "projects.toml", found.repositories)
+    assert list(load_projects(tmp_path / "projects.toml").projects) == ["good"]
+
+
 def test_a_folder_that_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="gone: no such folder"):
@@ -180,7 +195,25 @@ def test_an_existing_file_is_never_overwritten_and_what_it_lacks_is_named(
             write_projects(file, discover(tmp_path).repositories)
         found.append((error.value.what, error.value.hint, error.value.exit_code))
         assert file.read_text() == before
-    assert found == snapshot([('projects.toml: exists and is not overwritten; it lacks new', 'edit projects.toml, or move it away and run acp init again', ExitCode.REFUSED), ('projects.toml: exists and is not overwritten; it has every repository found', 'edit projects.toml, or move it away and run acp init again', ExitCode.REFUSED), ('projects.toml: exists and is not overwritten; it cannot be read either: projects.toml:1: broken TOML: Invalid value', 'edit projects.toml, or move it away and run acp init again', ExitCode.REFUSED)])
+    assert found == snapshot(
+        [
+            (
+                "projects.toml: exists and is not overwritten; it lacks new",
+                "edit projects.toml, or move it away and run acp init again",
+                ExitCode.REFUSED,
+            ),
+            (
+                "projects.toml: exists and is not overwritten; it has every repository found",
+                "edit projects.toml, or move it away and run acp init again",
+                ExitCode.REFUSED,
+            ),
+            (
+                "projects.toml: exists and is not overwritten; it cannot be read either: projects.toml:1: broken TOML: Invalid value",
+                "edit projects.toml, or move it away and run acp init again",
+                ExitCode.REFUSED,
+            ),
+        ]
+    )
 
 
 def test_a_dangling_link_is_not_written_through(tmp_path: Path) -> None:

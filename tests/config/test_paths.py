@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import acp_agent
 from acp_agent.config.paths import config_file, database_path, find_projects_file, resolved, shown_path, state_dir
 from acp_agent.domain.errors import ExitCode, UsageError
 
@@ -109,5 +110,6 @@ def test_finding_and_listing_projects_imports_nothing_heavy(tmp_path: Path) -> N
         "heavy = {'pydantic', 'anyio', 'platformdirs', 'tomlkit', 'difflib', 'dataclasses', 'httpx', 'rich'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    here = Path(acp_agent.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=here)
     assert done.stdout == "[]\n"

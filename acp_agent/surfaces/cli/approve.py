@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,7 +18,10 @@ from acp_agent.surfaces.cli.records import Found, open_records
 from acp_agent.surfaces.cli.report import answer_command, reference
 from acp_agent.surfaces.cli.text import one_line
 
-ANSWERABLE = {"approval": "allow", "outcome_unknown": None, "crash_loop": "retry"}
+if TYPE_CHECKING:
+    from acp_agent.domain.events import Decision
+
+ANSWERABLE: "dict[str, Decision | None]" = {"approval": "allow", "outcome_unknown": None, "crash_loop": "retry"}
 """What a person can answer, and the answer of a bare `acp approve`; whether an effect took place nobody can guess."""
 
 
@@ -34,7 +38,7 @@ ANSWERABLE = {"approval": "allow", "outcome_unknown": None, "crash_loop": "retry
 @options.output
 def approve(
     name: str | None,
-    decision: str | None,
+    decision: "Decision | None",
     listing: bool,
     note: str,
     no_resume: bool,
@@ -99,7 +103,7 @@ def _only(waiting: list[tuple[Found, Row]], name: str | None) -> tuple[Found, Ro
 
 
 async def _answer(
-    found: Found, row: Row, answer: str, note: str, no_resume: bool, how: tuple[str, str | None, int]
+    found: Found, row: Row, answer: "Decision", note: str, no_resume: bool, how: tuple[str, str | None, int]
 ) -> int:
     from acp_agent.app import open_app
     from acp_agent.surfaces.cli.outcome import Form, Work, result_stream

@@ -11,7 +11,8 @@ import click
 
 from acp_agent.domain.errors import ExitCode
 from acp_agent.fleet.view import BatchView, Row
-from acp_agent.surfaces.cli.watch import Record, Watcher
+from acp_agent.surfaces.cli.records import Record
+from acp_agent.surfaces.cli.watch import Watcher
 
 if TYPE_CHECKING:
     from acp_agent.app import App

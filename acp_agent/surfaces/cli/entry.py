@@ -82,7 +82,7 @@ def _report(error: BaseException, *, debug: bool) -> int:
         case click.ClickException():
             return complain(_in_our_words(error), None, ExitCode.USAGE)
         case click.Abort() | KeyboardInterrupt():
-            return complain("interrupted", None, ExitCode.INTERRUPTED)
+            return complain("interrupted", "acp resume goes on with work that had begun", ExitCode.INTERRUPTED)
         case BrokenPipeError() | ReaderGone():
             return _reader_gone()
         case _:

@@ -16,6 +16,7 @@ LOOKS = {
     "running": Look("●", "*", "cyan"),
     "waiting": Look("◆", "?", "yellow"),
     "paused": Look("‖", "=", "yellow"),
+    "interrupted": Look("◌", "~", "yellow"),
     "ok": Look("✓", "+", "green"),
     "failed": Look("✗", "x", "red"),
     "limit": Look("▲", "!", "yellow"),

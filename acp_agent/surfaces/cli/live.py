@@ -10,9 +10,9 @@ from rich.text import Text
 from acp_agent.fleet.view import BatchView, Row
 from acp_agent.surfaces.cli.formats import changes, count, duration
 from acp_agent.surfaces.cli.glyphs import colour, label, speaks_unicode
+from acp_agent.surfaces.cli.records import Record
 from acp_agent.surfaces.cli.report import elapsed, row_cost, total_line
 from acp_agent.surfaces.cli.text import one_line
-from acp_agent.surfaces.cli.watch import Record
 
 NARROW = 64
 """Below this width only project, state, step and cost are shown."""

@@ -1,6 +1,7 @@
 """`acp logs`: what happened, one line per event; with `-f` also what happens, whichever process drives it."""
 
 import os
+import sys
 import time
 
 import click
@@ -12,9 +13,8 @@ from acp_agent.surfaces.cli.formats import clock
 from acp_agent.surfaces.cli.grid import to_json
 from acp_agent.surfaces.cli.group import Command
 from acp_agent.surfaces.cli.phrases import phrase
-from acp_agent.surfaces.cli.records import Found, Records, open_records
+from acp_agent.surfaces.cli.records import Found, Record, Records, open_records
 from acp_agent.surfaces.cli.text import one_line
-from acp_agent.surfaces.cli.watch import Record
 
 POLL = 0.25
 """Seconds between two looks at the store."""
@@ -37,6 +37,8 @@ def logs(name: str, follow: bool, output: str) -> int:
     found = records.find(name)
     projects = {row.run_id: row.project for row in found.rows()}
     seen = dict.fromkeys(([] if found.run_id else [found.batch_id]) + list(projects), 0)
+    if follow and not _is_over(records, found) and not _is_driven(records, found):
+        click.echo(f"nobody drives it now: acp resume {found.batch_id or found.run_id}", err=True)
     while True:
         # Asked before the events are read: an end seen here has all its events on record already.
         over = not follow or _is_over(records, found)
@@ -45,6 +47,7 @@ def logs(name: str, follow: bool, output: str) -> int:
             click.echo(_line(record, projects.get(record.stream_id, ""), output))
         if over:
             return int(ExitCode.OK)
+        sys.stdout.flush()
         time.sleep(POLL)
 
 
@@ -55,6 +58,11 @@ def _line(record: Record, project: str, output: str) -> str:
 
 
 def _is_over(records: Records, found: Found) -> bool:
-    """Whether nothing more can come without somebody doing something: all ended, waiting, or driven by nobody."""
+    """Whether every run has ended or waits for somebody."""
     runs = records.runs_by_id([row.run_id for row in found.rows()])
     return all(run.status in ("ended", "waiting") for run in runs.values())
+
+
+def _is_driven(records: Records, found: Found) -> bool:
+    runs = records.runs_by_id([row.run_id for row in found.rows()])
+    return any(run.driven for run in runs.values())

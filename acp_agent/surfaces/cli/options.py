@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from acp_agent.fleet.select import Selection
 from acp_agent.surfaces.cli import complete
+
+if TYPE_CHECKING:
+    from acp_agent.fleet.select import Selection
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -70,8 +72,10 @@ selection = stacked(
 )
 
 
-def selection_of(given: Mapping[str, Any]) -> Selection:
+def selection_of(given: Mapping[str, Any]) -> "Selection":
     """What the options of `selection` select."""
+    from acp_agent.fleet.select import Selection
+
     return Selection(
         tags=given["tags"],
         expression=given["expr"],

@@ -14,9 +14,9 @@ from acp_agent.domain.errors import ExitCode, UsageError
 from acp_agent.fleet.view import BatchView
 from acp_agent.surfaces.cli.document import batch_document
 from acp_agent.surfaces.cli.drive import drive, tell
-from acp_agent.surfaces.cli.records import Records
+from acp_agent.surfaces.cli.records import Record, Records
 from acp_agent.surfaces.cli.report import report
-from acp_agent.surfaces.cli.watch import Record, watcher_for
+from acp_agent.surfaces.cli.watch import watcher_for
 
 if TYPE_CHECKING:
     from acp_agent.app import App

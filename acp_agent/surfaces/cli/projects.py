@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from acp_agent.config.index import ProjectEntry
-from acp_agent.config.paths import database_path, find_projects_file, shown_path
-from acp_agent.domain.errors import ExitCode
+from acp_agent.config.paths import database_path, find_projects_file, shown_path, state_dir
+from acp_agent.domain.errors import ExitCode, UsageError
 from acp_agent.store.reads import Reads
 from acp_agent.surfaces.cli import listing, options
 from acp_agent.surfaces.cli.columns import aligned
@@ -22,6 +22,10 @@ from acp_agent.surfaces.cli.ps import state_of
 from acp_agent.surfaces.cli.text import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from acp_agent.config.problem import Problem
+    from acp_agent.config.projects import ProjectsFile
     from acp_agent.store.reads import RunRow
 
 _TABLE = {
@@ -64,26 +68,47 @@ def ls(**given: Any) -> int:
 def check(**given: Any) -> int:
     """Check the file, the directories of the selected projects (default: all), and the trust in its commands.
 
-    All that is wrong is listed with its line; exit code 2.
+    All that is wrong is listed with its line and exits 2; commands that nobody trusted yet are listed and exit 6.
     """
     from acp_agent.config.projects import load_projects, problems
+    from acp_agent.config.trust import untrusted
 
     path = find_projects_file(Path.cwd(), given["projects_file"], os.environ)
     found = list(problems(path))
-    names: list[str] = []
-    if not found:
-        file = load_projects(path)
-        names = [entry.name for entry in listing.chosen(listing.entries(given["projects_file"]), given)]
-        found = file.place_problems(names)
+    if found:
+        return _complain(found)
+    file = load_projects(path)
+    names = [entry.name for entry in listing.chosen(listing.entries(given["projects_file"]), given)]
+    found = [*_bad_targets(file), *file.place_problems(names)]
+    if found:
+        return _complain(found)
+    shown = one_line(shown_path(path))
+    unknown = untrusted(path, file.commands(), state_dir(os.environ))
+    for command, state in unknown:
+        click.echo(f"{shown}: {one_line(command.key)}: not trusted ({state}): {one_line(command.run)}")
+    if unknown:
+        click.echo(f"  hint: read them, then: acp trust {shown}")
+        return int(ExitCode.REFUSED)
+    click.echo(f"{shown}: {some(len(names), 'project')}, nothing wrong")
+    return int(ExitCode.OK)
+
+
+def _complain(found: "Sequence[Problem]") -> int:
     for problem in found:
         click.echo(one_line(str(problem)))
         if problem.hint:
             click.echo(f"  hint: {one_line(problem.hint)}")
-    if found:
-        return int(ExitCode.USAGE)
-    number = len(names)
-    click.echo(f"{one_line(shown_path(path))}: {some(number, 'project')}, nothing wrong")
-    return int(ExitCode.OK)
+    return int(ExitCode.USAGE)
+
+
+def _bad_targets(file: "ProjectsFile") -> "Iterator[Problem]":
+    from acp_agent.fleet.expression import parse
+
+    for name, target in file.targets.items():
+        try:
+            parse(target.expr)
+        except UsageError as error:
+            yield file.problem(error.what, "targets", name, "expr", hint=error.hint)
 
 
 def _latest() -> "dict[str, RunRow]":

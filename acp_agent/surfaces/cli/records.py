@@ -3,16 +3,26 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from acp_agent.config.paths import database_path
 from acp_agent.domain.errors import UsageError
-from acp_agent.fleet.view import BatchView, Row
 from acp_agent.store.reads import BatchRow, Reads, RunRow
-from acp_agent.surfaces.cli.watch import Record
+
+if TYPE_CHECKING:
+    from acp_agent.fleet.view import BatchView, Row
 
 EVERY = 1_000_000
 """More than anybody has: a limit for reads that mean all."""
+
+
+class Record(NamedTuple):
+    """One event as plain data: `data` is its fact as a JSON object, `ts` Unix seconds."""
+
+    stream_id: str
+    seq: int
+    ts: float
+    data: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -24,10 +34,10 @@ class Found:
 
     batch_id: str
     run_id: str | None
-    view: BatchView
+    view: "BatchView"
     runs: Mapping[str, RunRow]
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> "list[Row]":
         """The runs that are meant, in the order of the batch."""
         return list(self.view.rows.values())
 
@@ -67,7 +77,7 @@ class Records:
                 )
             return _found(reads, identifier, run.id, [run])
 
-    def view(self, batch_id: str) -> BatchView:
+    def view(self, batch_id: str) -> "BatchView":
         """A batch as it stands on record."""
         return self.find(batch_id).view
 
@@ -109,6 +119,8 @@ def open_records(environ: Mapping[str, str]) -> Records:
 
 
 def _found(reads: Reads, batch_id: str, run_id: str | None, runs: list[RunRow]) -> Found:
+    from acp_agent.fleet.view import BatchView, Row
+
     batch = reads.batch(batch_id) if batch_id else None
     view = BatchView(batch_id, batch.prompt if batch else runs[0].prompt if runs else "")
     for run in runs:

@@ -112,7 +112,9 @@ def _errors(rows: Sequence[Row], unicode: bool) -> Iterator[str]:
     groups: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         if row.outcome in ("failed", "limit", "cancelled"):
-            groups[f"{label(row.outcome, unicode)}: {why(row)}"].append(row.project or row.run_id)
+            reason = why(row)
+            head = label(row.outcome, unicode) + (f": {reason}" if reason else "")
+            groups[head].append(row.project or row.run_id)
     for message, projects in groups.items():
         yield f"{message}\n  {names_of(projects)}"
 
@@ -123,6 +125,8 @@ def why(row: Row) -> str:
         return f"gate failed: {', '.join(map(one_line, row.failed_gates))}"
     reason = row.reason or row.waiting_for or ""
     message = one_line(row.message)
+    if reason == "cancelled":
+        return message
     if reason in ("error", "") or not message or message.startswith(reason):
         return message or reason
     return f"{reason}: {message}"
@@ -149,6 +153,8 @@ def next_steps(batch_id: str, rows: Sequence[Row]) -> list[str]:
         steps.append(f"acp diff {reference(batch_id, (good or ready)[0])}")
     if good:
         steps.append(f"acp accept {batch_id if batch_id and len(rows) > 1 else reference(batch_id, good[0])}")
+    elif ready:
+        steps.append(f"acp accept {reference(batch_id, ready[0])}")
     steps += [answer_command(batch_id, row) for row in rows if row.status == "waiting"][:3]
     if any(row.status in ("queued", "running") for row in rows):
         steps.append(f"acp resume {batch_id or rows[0].run_id}")

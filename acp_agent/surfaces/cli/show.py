@@ -22,7 +22,7 @@ from acp_agent.surfaces.cli.text import head_of, one_line
 
 if TYPE_CHECKING:
     from acp_agent.fleet.view import Row
-    from acp_agent.surfaces.cli.watch import Record
+    from acp_agent.surfaces.cli.records import Record
 
 TIMELINE = 40
 """Events shown of a run; `acp logs` has them all."""

@@ -57,7 +57,8 @@ def cancel(name: str, note: str) -> int:
 
 
 async def _cancel(name: str, note: str) -> int:
-    found = open_records(os.environ).find(name)
+    records = open_records(os.environ)
+    found = records.find(name)
     rows = [row for row in found.rows() if row.status != "ended"]
     if not rows:
         raise NothingSelected(f"{one_line(name)} has ended already", hint=f"acp show {one_line(name)}")
@@ -66,5 +67,10 @@ async def _cancel(name: str, note: str) -> int:
     async with open_app(os.environ, Path.cwd()) as app:
         for row in rows:
             await app.cancel(row.run_id, note=note)
-            click.echo(f"{one_line(reference(found.batch_id, row))}: cancel asked")
+        ended = {row.run_id for row in records.find(name).rows() if row.status == "ended"}
+    for row in rows:
+        # One that another process drives ends a moment later.
+        click.echo(
+            f"{one_line(reference(found.batch_id, row))}: {'cancelled' if row.run_id in ended else 'cancel asked'}"
+        )
     return int(ExitCode.OK)

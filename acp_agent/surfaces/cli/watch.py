@@ -2,8 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import click
 
@@ -13,16 +13,8 @@ from acp_agent.surfaces.cli.formats import clock
 from acp_agent.surfaces.cli.glyphs import label, speaks_unicode
 from acp_agent.surfaces.cli.grid import is_terminal, to_json
 from acp_agent.surfaces.cli.phrases import is_change, phrase
+from acp_agent.surfaces.cli.records import Record
 from acp_agent.surfaces.cli.text import one_line
-
-
-class Record(NamedTuple):
-    """One event as plain data: `data` is its fact as a JSON object, `ts` Unix seconds."""
-
-    stream_id: str
-    seq: int
-    ts: float
-    data: Mapping[str, Any]
 
 
 class Watcher(Protocol):

@@ -83,9 +83,9 @@ def test_show_of_a_waiting_run_says_what_to_type(acp: Acp, on_record: str) -> No
         [
             "status    ◆ waiting: approval: git push origin main",
             "last      waits (approval): git push origin main (2m ago)",
-            'next      waits for you: acp approve b_aaaaaaaa/web  # or --deny',
-            'approval  git push origin main: acp approve b_aaaaaaaa/web  # or --deny',
-            'cost      ?, 1.3k tokens, 1 step, 0 tool calls, 2m00s',
+            "next      waits for you: acp approve b_aaaaaaaa/web  # or --deny",
+            "approval  git push origin main: acp approve b_aaaaaaaa/web  # or --deny",
+            "cost      ?, 1.3k tokens, 1 step, 0 tool calls, 2m00s",
         ]
     )
 
@@ -118,7 +118,7 @@ def test_show_as_json_names_the_next_action(acp: Acp, on_record: str) -> None:
     assert {row["project"]: (row["state"], row["next"]) for row in document["projects"]} == snapshot(
         {
             "api": ("ok", "acp diff b_aaaaaaaa/api, then acp accept b_aaaaaaaa/api or acp reject b_aaaaaaaa/api"),
-            "web": ("waiting", 'waits for you: acp approve b_aaaaaaaa/web  # or --deny'),
+            "web": ("waiting", "waits for you: acp approve b_aaaaaaaa/web  # or --deny"),
             "worker": ("failed", "none"),
             "tool": ("queued", "nobody drives it: acp resume b_aaaaaaaa"),
         }

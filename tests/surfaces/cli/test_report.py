@@ -101,7 +101,49 @@ def test_only_ascii_goes_to_a_stream_that_knows_no_more() -> None:
 
 def test_the_document_says_null_where_no_price_is_known() -> None:
     view = batch(done("api", cost_known=False, tokens_in=7, **EDITED))
-    assert batch_document(view, 0, "end_turn") == snapshot({'v': 1, 'batch': 'b_x', 'prompt': 'fix it', 'projects': [{'project': 'api', 'run': 'r_api', 'status': 'ended', 'outcome': 'ok', 'reason': 'end_turn', 'message': '', 'waiting_for': None, 'branch': 'acp/b_x/api', 'commit': 'abc', 'landed': None, 'files': 2, 'added': 10, 'removed': 2, 'failed_gates': [], 'steps': 3, 'tool_calls': 0, 'tokens': {'input': 7, 'output': 0}, 'cost': None, 'cost_known': False, 'seconds': 42.0, 'text': '', 'answer': None}], 'totals': {'projects': 1, 'ended': 1, 'tokens': {'input': 7, 'output': 0}, 'cost': None, 'cost_known': False, 'added': 10, 'removed': 2}, 'exit': {'code': 0, 'reason': 'end_turn'}})
+    assert batch_document(view, 0, "end_turn") == snapshot(
+        {
+            "v": 1,
+            "batch": "b_x",
+            "prompt": "fix it",
+            "projects": [
+                {
+                    "project": "api",
+                    "run": "r_api",
+                    "status": "ended",
+                    "outcome": "ok",
+                    "reason": "end_turn",
+                    "message": "",
+                    "waiting_for": None,
+                    "branch": "acp/b_x/api",
+                    "commit": "abc",
+                    "landed": None,
+                    "files": 2,
+                    "added": 10,
+                    "removed": 2,
+                    "failed_gates": [],
+                    "steps": 3,
+                    "tool_calls": 0,
+                    "tokens": {"input": 7, "output": 0},
+                    "cost": None,
+                    "cost_known": False,
+                    "seconds": 42.0,
+                    "text": "",
+                    "answer": None,
+                }
+            ],
+            "totals": {
+                "projects": 1,
+                "ended": 1,
+                "tokens": {"input": 7, "output": 0},
+                "cost": None,
+                "cost_known": False,
+                "added": 10,
+                "removed": 2,
+            },
+            "exit": {"code": 0, "reason": "end_turn"},
+        }
+    )
 
 
 def test_a_line_of_json_is_the_row_of_the_event_log() -> None:
