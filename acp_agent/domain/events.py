@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter
 from acp_agent.domain.base import Frozen
 from acp_agent.domain.errors import ModelFault
 from acp_agent.domain.message import Reply
+from acp_agent.domain.policy import Mode
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.tool import Intent, Risk, ToolResult
 
@@ -233,6 +234,42 @@ class Rejected(Frozen):
     note: str = ""
 
 
+class SessionStarted(Frozen):
+    """A conversation that a person continues; what each of its runs is asked with, until it is changed.
+
+    `model` is an alias or `provider/model`, None for what discovery finds; `effort` the thought level, None for the
+    model's own.
+    """
+
+    type: Literal["session_started"] = "session_started"
+    cwd: str
+    mode: Mode = Mode.ASK
+    role: str = "coder"
+    model: str | None = None
+    effort: str | None = None
+
+
+class SessionChanged(Frozen):
+    """What changed for the next run of the conversation; None stays as it is.
+
+    `allowed` is the complete list of what a person allows always, by name.
+    """
+
+    type: Literal["session_changed"] = "session_changed"
+    mode: Mode | None = None
+    role: str | None = None
+    model: str | None = None
+    effort: str | None = None
+    title: str | None = None
+    allowed: tuple[str, ...] | None = None
+
+
+class SessionDeleted(Frozen):
+    """A person does not want to see the conversation any more; its record stays."""
+
+    type: Literal["session_deleted"] = "session_deleted"
+
+
 class BatchStarted(Frozen):
     """One prompt over many projects; its runs are started in the same transaction."""
 
@@ -273,6 +310,9 @@ Fact = Annotated[
     | RunEnded
     | Accepted
     | Rejected
+    | SessionStarted
+    | SessionChanged
+    | SessionDeleted
     | BatchStarted
     | BatchEnded,
     Field(discriminator="type"),

@@ -8,6 +8,7 @@ from acp_agent.domain.budget import Cap, Quote, Reservation, Settlement
 from acp_agent.domain.events import Committed, Event, Fact, GateFinished
 from acp_agent.domain.message import Message, Reply, ToolCall, Usage, Word
 from acp_agent.domain.request import Gate, Workplace
+from acp_agent.domain.session import SessionSummary
 from acp_agent.domain.tool import Intent, ToolResult, ToolSpec
 
 
@@ -115,7 +116,7 @@ class Claim(Frozen):
 
 
 class NewStream(Frozen):
-    """A stream to open: its first facts, and the budgets that begin with it. `kind` is `run` or `batch`."""
+    """A stream to open: its first facts, and the budgets that begin with it. `kind` is `run`, `batch` or `session`."""
 
     stream_id: str
     kind: str
@@ -177,4 +178,12 @@ class Journal(Protocol):
 
     async def events(self, stream_id: str, after: int = 0) -> list[Event]:
         """The facts of a stream in order, those after `seq`."""
+        ...
+
+    async def runs_of(self, session_id: str) -> list[str]:
+        """Ids of the runs of a session, oldest first."""
+        ...
+
+    async def sessions(self, cwd: str | None, before: tuple[float, str] | None, limit: int) -> list[SessionSummary]:
+        """Sessions that were not deleted, the last used first; `before` is `(updated_at, id)` of the last one seen."""
         ...

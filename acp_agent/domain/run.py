@@ -12,8 +12,6 @@ from acp_agent.domain.events import (
     AnswerChecked,
     ApprovalAsked,
     ApprovalGiven,
-    BatchEnded,
-    BatchStarted,
     CancelAsked,
     Committed,
     Decision,
@@ -21,7 +19,6 @@ from acp_agent.domain.events import (
     Event,
     Fact,
     GateFinished,
-    GateStarted,
     LateResult,
     LimitReached,
     ModelCalled,
@@ -283,7 +280,6 @@ def _lived(state: RunState, fact: Fact) -> dict[str, object]:
             return {"ended": fact, "waiting": None}
         case Accepted() | Rejected():
             return {"landed": fact}
-        case GateStarted() | Resumed() | LateResult() | BatchStarted() | BatchEnded():
-            return {}
         case _:
-            raise AssertionError(f"unfolded fact {fact.type}")
+            # Facts of other streams, and those that change nothing.
+            return {}

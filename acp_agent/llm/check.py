@@ -35,9 +35,7 @@ _HINTS = {
     ModelFault.SERVER: "The provider failed; try again later or put another model into the chain.",
     ModelFault.BAD_REQUEST: "The provider refuses the request; is this model one that converses?",
 }
-_ODD = (
-    "What answers does not speak OpenAI's chat completions properly; check the base URL and the server's version."
-)
+_ODD = "What answers does not speak OpenAI's chat completions properly; check the base URL and the server's version."
 _NO_TOOL = "It answers but did not use the tool it was given: it can talk, but not work on files."
 
 

@@ -1,5 +1,6 @@
 """The litellm adapter: every provider without a lean path. litellm is imported on first use, in a thread."""
 
+import ast
 import json
 import logging
 import os
@@ -18,7 +19,7 @@ from acp_agent.domain.errors import ModelError, ModelFault
 from acp_agent.domain.message import Reply, Word
 from acp_agent.domain.ports import ModelRequest
 from acp_agent.llm.draft import Draft
-from acp_agent.llm.faults import Complaint, complaint_in, failure, tidy
+from acp_agent.llm.faults import Complaint, complaint_in, complaint_of, failure, tidy
 from acp_agent.llm.provider import Provider
 from acp_agent.llm.wire import function_of, messages_of
 
@@ -96,6 +97,8 @@ def _import() -> Any:
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     litellm.turn_off_message_logging = True
+    # It leaves aiohttp's sessions open, and those complain on stderr at the end.
+    litellm.disable_aiohttp_transport = True
     # Anthropic refuses a history with tool calls once no tools are offered, as in the last call at a limit.
     litellm.modify_params = True
     for callbacks in (litellm.callbacks, litellm.success_callback, litellm.failure_callback):
@@ -192,11 +195,23 @@ def _complaint(chain: tuple[BaseException, ...]) -> Complaint:
     """What the provider said, from the first link that kept it, with the codes of all."""
     bodies = [complaint_in(body) for link in chain if isinstance(body := getattr(link, "body", None), dict) and body]
     statuses = [status for link in chain if (status := _status(link)) is not None]
+    if not bodies:
+        bodies = [_quoted(_TAIL.sub("", _PREFIX.sub("", str(chain[0]))))]
     codes = [code.lower() for link in chain if isinstance(code := getattr(link, "code", None), str)]
     codes += [code for body in bodies for code in body.codes]
-    text = bodies[0].text if bodies else _TAIL.sub("", _PREFIX.sub("", str(chain[0])))
+    text = bodies[0].text
     in_body = next((body.status for body in bodies if body.status is not None), None)
     return Complaint(text or type(chain[0]).__name__, tuple(codes), statuses[0] if statuses else in_body)
+
+
+def _quoted(text: str) -> Complaint:
+    """A message that may be the provider's whole answer: its JSON, or what Python prints for those bytes."""
+    if text.startswith(("b'", 'b"')):
+        try:
+            return complaint_of(ast.literal_eval(text))
+        except (ValueError, SyntaxError):
+            return Complaint(text)
+    return complaint_of(text) if text.startswith("{") else Complaint(text)
 
 
 def _status(link: BaseException) -> int | None:

@@ -1,5 +1,6 @@
 """The journal on SQLite: `domain.ports.Journal` with one writer thread, group commit, fences, leases and budgets."""
 
+import math
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,6 +14,7 @@ from acp_agent.domain.budget import Reservation, Settlement
 from acp_agent.domain.errors import AcpAgentError, Fenced
 from acp_agent.domain.events import FACTS, Event, Fact
 from acp_agent.domain.ports import Claim, NewStream, Owner, Pulse
+from acp_agent.domain.session import SessionSummary
 from acp_agent.store import leases, operations, sql
 from acp_agent.store.operations import Draft, Opening
 from acp_agent.store.reader import Reader
@@ -139,6 +141,28 @@ class SqliteJournal:
     async def events(self, stream_id: str, after: int = 0) -> list[Event]:
         """The facts of a stream in order, those after `seq`. Raises AcpAgentError for one this version cannot read."""
         return await self._reader.ask(partial(_events, stream_id=stream_id, tenant=self._tenant, after=after))
+
+    async def runs_of(self, session_id: str) -> list[str]:
+        """Ids of the runs of a session, oldest first."""
+
+        def question(connection: sqlite3.Connection) -> list[str]:
+            values = {"id": session_id, "tenant": self._tenant}
+            return [run_id for (run_id,) in connection.execute(sql.RUNS_OF_SESSION, values)]
+
+        return await self._reader.ask(question)
+
+    async def sessions(self, cwd: str | None, before: tuple[float, str] | None, limit: int) -> list[SessionSummary]:
+        """Sessions that were not deleted, the last used first; `before` is `(updated_at, id)` of the last one seen."""
+        last, last_id = before or (math.inf, "")
+        values = {"tenant": self._tenant, "cwd": cwd, "before": last, "before_id": last_id, "limit": limit}
+
+        def question(connection: sqlite3.Connection) -> list[SessionSummary]:
+            return [
+                SessionSummary(session_id=session_id, cwd=place, title=title, updated_at=updated_at)
+                for session_id, place, title, updated_at in connection.execute(sql.SESSIONS, values)
+            ]
+
+        return await self._reader.ask(question)
 
     def _dead_owner(self, stream_id: str, connection: sqlite3.Connection) -> str | None:
         return leases.dead_owner(connection, self._tenant, stream_id, self._now(connection))

@@ -16,6 +16,9 @@ from acp_agent.domain.events import (
     LateResult,
     Parked,
     RunStarted,
+    SessionChanged,
+    SessionDeleted,
+    SessionStarted,
 )
 from acp_agent.domain.ports import Claim, NewStream
 from acp_agent.store import sql, summary
@@ -156,10 +159,17 @@ def _record(
 
 def _follow(transaction: Transaction, stream_id: str, facts: Sequence[Fact]) -> None:
     for fact in facts:
-        if isinstance(fact, BatchEnded):
-            transaction.rows(
-                sql.END_BATCH, id=stream_id, exit_code=fact.exit_code, reason=fact.reason, now=transaction.now
-            )
+        match fact:
+            case BatchEnded(exit_code=code, reason=reason):
+                transaction.rows(sql.END_BATCH, id=stream_id, exit_code=code, reason=reason, now=transaction.now)
+            case SessionChanged() | SessionDeleted():
+                deleted = isinstance(fact, SessionDeleted)
+                title = (
+                    None if isinstance(fact, SessionDeleted) or fact.title is None else fact.title[: summary.MAX_TEXT]
+                )
+                transaction.rows(sql.CHANGE_SESSION, id=stream_id, title=title, deleted=deleted, now=transaction.now)
+            case _:
+                pass
     columns = summary.run_columns(facts, transaction.now)
     # A cancellation that the driver had not seen when it parked the run must not wait for an answer.
     if columns["waiting_for"] not in (None, "", "crash_loop") and transaction.row(sql.CANCELLATION, id=stream_id):
@@ -191,6 +201,10 @@ def _summarise(transaction: Transaction, tenant: str, stream: NewStream, positio
                 projects=json.dumps(first.projects),
                 options=json.dumps(first.options),
                 now=transaction.now,
+            )
+        case SessionStarted() if stream.kind == "session":
+            transaction.rows(
+                sql.NEW_SESSION, id=stream.stream_id, tenant=tenant, cwd=first.cwd, title="", now=transaction.now
             )
         case _:
             raise ValueError(f"a {stream.kind} does not begin with {first.type if first else 'nothing'}")

@@ -86,7 +86,9 @@ CREATE TABLE acp_session (
     tenant TEXT NOT NULL,
     cwd TEXT NOT NULL,
     title TEXT NOT NULL,
+    deleted BOOLEAN NOT NULL,
     created_at DOUBLE PRECISION NOT NULL,
+    updated_at DOUBLE PRECISION NOT NULL,
     PRIMARY KEY (id)
 );
 

@@ -90,8 +90,21 @@ WHERE id = :id AND status = 'ended'"""
 OPEN_RUN_OF_BATCH = "SELECT 1 FROM acp_run WHERE batch_id = :id AND status <> 'ended' LIMIT 1"
 
 NEW_SESSION = """
-INSERT INTO acp_session (id, tenant, cwd, title, created_at)
-VALUES (:id, :tenant, :cwd, :title, :now) ON CONFLICT (id) DO NOTHING"""
+INSERT INTO acp_session (id, tenant, cwd, title, deleted, created_at, updated_at)
+VALUES (:id, :tenant, :cwd, :title, FALSE, :now, :now) ON CONFLICT (id) DO UPDATE SET updated_at = :now"""
+
+CHANGE_SESSION = """
+UPDATE acp_session SET title = COALESCE(:title, title), deleted = deleted OR :deleted, updated_at = :now
+WHERE id = :id"""
+
+RUNS_OF_SESSION = """
+SELECT id FROM acp_run WHERE session_id = :id AND tenant = :tenant ORDER BY created_at, position, id"""
+
+SESSIONS = """
+SELECT s.id, s.cwd, s.title, s.updated_at FROM acp_session s JOIN acp_stream t ON t.id = s.id
+WHERE t.kind = 'session' AND s.tenant = :tenant AND NOT s.deleted AND (:cwd IS NULL OR s.cwd = :cwd)
+    AND (s.updated_at < :before OR (s.updated_at = :before AND s.id < :before_id))
+ORDER BY s.updated_at DESC, s.id DESC LIMIT :limit"""
 
 # Leases
 

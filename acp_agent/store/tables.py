@@ -132,7 +132,9 @@ class SessionRecord(Table, table=True):
     tenant: str = _text(default="local")
     cwd: str = _text()
     title: str = _text()
+    deleted: bool = False
     created_at: float = _real()
+    updated_at: float = _real()
 
 
 class Budget(Table, table=True):

@@ -156,9 +156,10 @@ def _start(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    except OSError as error:
-        program = Path(argv[0]).name
-        raise ToolError(f"{program} cannot be started: {error.strerror}.", kind="not_started") from None
+    except (OSError, ValueError) as error:
+        # ValueError: a NUL character in it.
+        what = error.strerror if isinstance(error, OSError) else error
+        raise ToolError(f"{Path(argv[0]).name} cannot be started: {what}.", kind="not_started") from None
     finally:
         os.close(ends.pop())
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -153,8 +152,7 @@ def _arguments(tool: Tool, text: str) -> Arguments:
     except Unreadable as error:
         problem = str(error)
     except ValidationError as error:
-        shown = [_problem(one) for one in error.errors(include_url=False, include_context=False)[:5]]
-        problem = "; ".join(shown)
+        problem = "; ".join(_problems(error))
     raise ToolError(
         f"Invalid arguments for {tool.name}: {problem}.",
         kind="invalid_arguments",
@@ -163,9 +161,12 @@ def _arguments(tool: Tool, text: str) -> Arguments:
     )
 
 
-def _problem(error: Any) -> str:
-    field = ".".join(map(str, error["loc"])) or "arguments"
-    return f"{field}: {error['msg']}"
+def _problems(error: ValidationError) -> list[str]:
+    """What is wrong, field by field; of a list that is wrong because of its items, only the items."""
+    found = {one["loc"]: one["msg"] for one in error.errors(include_url=False, include_context=False)}
+    outer = {place[:length] for place in found for length in range(len(place))}
+    shown = [(place, what) for place, what in found.items() if place not in outer]
+    return [f"{'.'.join(map(str, place)) or 'arguments'}: {what}" for place, what in shown[:5]]
 
 
 def _unknown(name: str, tools: Mapping[str, Tool]) -> ToolError:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 _FENCE = re.compile(r"^\s*```[a-zA-Z]*\s*\n?(.*?)\n?\s*```\s*$", re.DOTALL)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 # Python's own parser needs much memory and stack for large literals; a large one is content, not a slip.
 _LITERAL_LIMIT = 50_000
 
@@ -30,9 +31,19 @@ def parse_arguments(text: str) -> dict[str, object]:
         if isinstance(value, str) and value.lstrip().startswith("{") and value != text:
             return parse_arguments(value)
         if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+            _require_unicode(text, value)
             return value
         problem = problem or f"a JSON object is needed, not {_kind(value)}"
     raise Unreadable(problem)
+
+
+def _require_unicode(text: str, value: dict[str, object]) -> None:
+    """Refuse half of a surrogate pair: valid in JSON's grammar, but no text, and no file or record can hold it."""
+    if _SURROGATE.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False, default=repr).encode()
+        except UnicodeEncodeError:
+            raise Unreadable("a string holds half of a surrogate pair") from None
 
 
 def _candidates(text: str) -> Iterator[Callable[[], object]]:

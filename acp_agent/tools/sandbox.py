@@ -84,9 +84,15 @@ def level_for(sandbox: Sandbox) -> Level | None:
     return None if sandbox.level == "required" else "none"
 
 
+def home_directory() -> Path:
+    """The user's, or / for a user who has none (a bare user id in a container)."""
+    home = Path(os.path.expanduser("~"))
+    return home if home.is_absolute() else Path("/")
+
+
 def exposes_home(root: Path) -> bool:
     """Whether a workspace holds the home directory or the machine: confined to it, a command could do anything."""
-    home = Path(os.path.realpath(Path.home()))
+    home = Path(os.path.realpath(home_directory()))
     return root == Path("/") or (home != Path("/") and home.is_relative_to(root))
 
 
@@ -96,7 +102,7 @@ def command_environment(sandbox: Sandbox, level: Level, environ: Mapping[str, st
     kept = {name: value for name, value in environ.items() if name.upper() in names and not _has_password(value)}
     kept.setdefault("PATH", os.defpath)
     kept.setdefault("LC_CTYPE", "C.UTF-8")
-    own = {"HOME": str(Path.home())} if level == "none" else {"HOME": str(_home_inside()), **_FIXED_INSIDE}
+    own = {"HOME": str(home_directory())} if level == "none" else {"HOME": str(_home_inside()), **_FIXED_INSIDE}
     return {**kept, **_FIXED, **own, **sandbox.environment}
 
 
@@ -105,8 +111,8 @@ def _has_password(value: str) -> bool:
 
 
 def _home_inside() -> Path:
-    home = Path.home()
-    return home if home != Path("/") and home.is_absolute() else Path("/tmp")
+    home = home_directory()
+    return home if home != Path("/") else Path("/tmp")
 
 
 def bwrap_argv(sandbox: Sandbox, root: Path, cwd: Path, environ: Mapping[str, str]) -> list[str]:
@@ -138,7 +144,8 @@ def bwrap_argv(sandbox: Sandbox, root: Path, cwd: Path, environ: Mapping[str, st
         argv += _read_only((repository.common, repository.link))
     elif (root / ".git").exists() and not (root / ".git").is_symlink():
         argv += _read_only((root / ".git",))
-    return [*argv, "--chdir", str(cwd), "--"]
+    # What is written beside the workspace would vanish with the command; better it fails.
+    return [*argv, "--remount-ro", "/", "--chdir", str(cwd), "--"]
 
 
 def _system() -> Iterator[str]:
@@ -157,7 +164,7 @@ def _system() -> Iterator[str]:
 
 def _toolchains(sandbox: Sandbox, path: str, root: Path) -> Iterator[Path]:
     """What of the home directory and of PATH comes back: programs, never a place that holds anything else."""
-    home = Path.home()
+    home = home_directory()
     names = _TOOLCHAINS if sandbox.network or sandbox.home is not None else _TOOLCHAINS + _FETCHED
     shown = [home / name for name in names if (home / name).exists()]
     yield from shown

@@ -24,6 +24,7 @@ _LINE_CHARACTERS = 300
 _OUTPUT_CHARACTERS = 30_000
 _MATCH = re.compile(rb"([^\0\n]+)\0(\d+)[\0:](.*)")
 _ABOUT_THE_PATTERN = (b"fatal: -e option", b"fatal: pcre")
+_TOO_COMPLEX = re.compile(r"pcre2?_\w*(match|exec) failed|limit")
 _SCAN = Path(__file__).with_name("scan.py")
 
 
@@ -70,11 +71,20 @@ def search(arguments: Search, workspace: Workspace, seen: Seen) -> Ready:
 async def _git_grep(arguments: Search, workspace: Workspace, path: str) -> Captured:
     options = ["-i"] if arguments.ignore_case else []
     places = [literally(path)] if arguments.glob is None else _pathspecs(path, arguments.glob)
-    what = ["-e", arguments.pattern, "--", *places]
-    found = await _run(git_argv(workspace.root, "grep", "-nIz", "--untracked", *options, "-P", *what), workspace)
-    if found.exit_status in (128, 129) and b"Perl-compatible" in found.head:
+
+    async def ask(dialect: str, pattern: str) -> Captured:
+        what = ("grep", "-nIz", "--untracked", *options, dialect, "-e", pattern, "--", *places)
+        return await _run(git_argv(workspace.root, *what), workspace)
+
+    found = await ask("-P", arguments.pattern)
+    if found.exit_status in (None, 0, 1):
+        return found
+    if b"Perl-compatible" in found.head:
         # Some builds of git lack the Perl dialect.
-        return await _run(git_argv(workspace.root, "grep", "-nIz", "--untracked", *options, "-E", *what), workspace)
+        return await ask("-E", arguments.pattern)
+    if b"JIT stack" in found.head:
+        # One long line is too much for the compiled pattern, which would end the search of all files.
+        return await ask("-P", f"(*NO_JIT){arguments.pattern}")
     return found
 
 
@@ -149,7 +159,7 @@ def _line(path: str, number: str, text: str) -> str:
 
 def _failure(pattern: str, found: Captured) -> ToolError:
     message = found.head.decode(errors="replace").strip().rpartition("\n")[2].removeprefix("fatal: ")
-    if "pcre2_match failed" in message or "backtrack" in message:
+    if _TOO_COMPLEX.search(message):
         return ToolError(
             f"The pattern {pattern!r} is too complex: {message}.", kind="timeout", hint="Use a simpler one."
         )

@@ -61,12 +61,14 @@ async def ours(piece: Piece, roots: list[Path]) -> float:
 
 async def bare(piece: Piece, roots: list[Path]) -> float:
     """The same conversations by the bare agent."""
-    import bare_agent
+    import httpx
+    from bare_agent import converse
 
-    async with bare_agent.new_client() as client:
+    headers = {"authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"}
+    async with httpx.AsyncClient(base_url=os.environ["OPENAI_BASE_URL"], headers=headers, timeout=60) as client:
 
         async def once() -> None:
-            await asyncio.gather(*(bare_agent.converse(client, piece.prompt, root) for root in roots))
+            await asyncio.gather(*(converse(client, piece.prompt, root) for root in roots))
 
         return await timed(piece, once)
 

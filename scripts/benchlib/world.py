@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ READ_TWENTY = "Read twenty files one after the other."
 READ_ONE = "Read one file."
 EDIT = "Change the return code."
 
+_READ_MAIN = ("read_file", {"path": "main.py"})
+_CHANGE = {"path": "main.py", "edits": [{"old": "return 0", "new": "return 1"}]}
 RULES = (
     Rule(contains=SAY_OK_LATE, reply=Step(text="ok", delay=0.1)),
     Rule(contains=SAY_OK, reply=Step(text="ok")),
@@ -33,8 +36,11 @@ RULES = (
         contains=READ_TWENTY,
         turns=[*(Step(tools=[("read_file", {"path": f"file{i}.txt"})]) for i in range(READS)), Step(text="done")],
     ),
-    Rule(contains=READ_ONE, turns=[Step(tools=[("read_file", {"path": "main.py"})]), Step(text="done")]),
+    Rule(contains=READ_ONE, turns=[Step(tools=[_READ_MAIN]), Step(text="done")]),
+    Rule(contains=EDIT, turns=[Step(tools=[_READ_MAIN]), Step(tools=[("edit_file", _CHANGE)]), Step(text="done")]),
 )
+
+"""What the model says to each prompt: chosen from the conversation alone, so the server is in no state."""
 
 
 class Ended(NamedTuple):
@@ -69,7 +75,7 @@ class World:
             "OPENAI_BASE_URL": self.url,
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_CONFIG_NOSYSTEM": "1",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "scripts"))),
         }
 
     @contextmanager
@@ -126,8 +132,6 @@ def inside(who: str, what: str) -> list[str]:
 
 def measured(command: Sequence[str], environment: Mapping[str, str], cwd: Path) -> Ended:
     """Run a process to its end. Its peak counts its own children too, but no child of it alone is as large."""
-    import time
-
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         began = time.perf_counter()
         process = subprocess.Popen(

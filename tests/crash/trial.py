@@ -15,12 +15,14 @@ from acp_agent.testing.crash import CRASH_VARIABLE
 from acp_agent.testing.killer import Ending, Victim
 from tests.crash.checker import Ledger, repeated_requests, violations
 from tests.crash.story import EFFECTS, FILES, PROMPT, Pace, rules
-from tests.crash.world import PATIENCE, Record, World
+from tests.crash.world import PATIENCE, Record, World, children
 
 NAMES = ("alpha", "beta", "gamma", "delta")
 MOST_COMMANDS = 40
 MOST_WRITES = 110
 """About as many events as an undisturbed batch writes."""
+MOST_GITS = 30
+"""About as many processes of git as can be seen passing by in an undisturbed batch."""
 SETTLING = 5.0
 """Seconds in which what a killed process started must have ended."""
 
@@ -81,6 +83,7 @@ class Trial:
     crashes: list[str] = field(default_factory=list)
     outcome: Outcome = field(default_factory=Outcome)
     ledger: Ledger = field(default_factory=Ledger)
+    closing: bool = False
 
     def run(self) -> Outcome:
         """Go on until every run has ended, then check everything."""
@@ -118,6 +121,10 @@ class Trial:
             return ("resume", *self.random.choice(((), (batch_id,))))
         if waiting:
             return self._answer(batch_id, record, self.random.choice(waiting))
+        if record.batches[0].status != "ended" and not self.closing:
+            # Killed between the end of the last run and that of the batch.
+            self.closing = True
+            return ("resume", batch_id)
         return None
 
     def _answer(self, batch_id: str, record: Record, run: RunRow) -> tuple[str, ...]:
@@ -186,10 +193,17 @@ class Trial:
         if aim == "write":
             wanted = self.world.written() + self.random.randint(1, MOST_WRITES)
             return _comes(process, lambda: self.world.written() >= wanted)
-        alive = process.wait_until_elapsed(self.window.draw(self.random))
-        if aim == "time" or not alive:
-            return alive
-        return _comes(process, lambda: any(": git " in command for command in self.world.processes()))
+        if aim == "time":
+            return process.wait_until_elapsed(self.window.draw(self.random))
+        seen: set[str] = set()
+        wanted = self.random.randint(1, MOST_GITS)
+
+        def is_running() -> bool:
+            running = children(process.pid, "git")
+            seen.update(running)
+            return bool(running) and len(seen) >= wanted
+
+        return _comes(process, is_running)
 
     def _settle(self) -> None:
         """Wait until nothing that a killed process started is alive."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from acp_agent.store.process import judge
 from acp_agent.store.reads import BatchRow, BudgetRow, EventRow, Reads, RunRow
 from acp_agent.testing.killer import Ending, Victim, kill_leftovers
 from acp_agent.testing.model_server import ModelServer
@@ -32,7 +33,7 @@ output = 50.0
 
 @dataclass(frozen=True)
 class Record:
-    """Everything the database says, read at one moment."""
+    """Everything the database says, read at one moment. `owned` are the streams whose driver is alive."""
 
     runs: tuple[RunRow, ...]
     batches: tuple[BatchRow, ...]
@@ -152,11 +153,13 @@ class World:
         try:
             if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'acp_stream'").fetchall():
                 return (), ("ok",)
-            owned = connection.execute("SELECT id FROM acp_stream WHERE owner IS NOT NULL ORDER BY id").fetchall()
+            is_gone = judge()
+            owners = connection.execute("SELECT id, owner FROM acp_stream WHERE owner IS NOT NULL ORDER BY id")
+            owned = [stream for stream, owner in owners if not is_gone(owner)]
             integrity = connection.execute("PRAGMA integrity_check").fetchall()
         finally:
             connection.close()
-        return tuple(row[0] for row in owned), tuple(row[0] for row in integrity)
+        return tuple(owned), tuple(row[0] for row in integrity)
 
     def written(self) -> int:
         """How many events are on record."""
@@ -194,3 +197,16 @@ class World:
                     shown = command.replace(b"\0", b" ").decode("utf-8", "replace").strip()
                     found.append(f"{entry.name}: {shown[-200:]}")
         return found
+
+
+def children(pid: int, name: str) -> list[str]:
+    """The process ids of the children of `pid` that run the program `name`; cheap enough to be asked all the time."""
+    found = []
+    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            for child in listing.read_text("ascii").split():
+                if Path(f"/proc/{child}/comm").read_text("utf-8", "replace").strip() == name:
+                    found.append(child)
+        except OSError:
+            continue  # it ended meanwhile
+    return found

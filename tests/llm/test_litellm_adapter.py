@@ -1,5 +1,6 @@
 """The litellm adapter, forced onto the scripted server: the same replies and the same faults as on the lean path."""
 
+import json
 import logging
 import subprocess
 import sys
@@ -8,12 +9,15 @@ from typing import Any
 
 import anyio
 import pytest
+from pydantic import SecretStr
 
 from acp_agent.domain.errors import ModelError, ModelFault
 from acp_agent.domain.message import AssistantMessage, Reply, ToolCall, Usage, Word
 from acp_agent.domain.ports import ModelRequest
 from acp_agent.domain.tool import Risk, ToolSpec
 from acp_agent.llm.gateway import Gateway
+from acp_agent.llm.prices import PriceTable
+from acp_agent.llm.provider import Provider
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.script import Step
 
@@ -239,3 +243,75 @@ async def test_a_server_without_usage_gives_none(request_of: RequestOf, gateway_
     with ModelServer([Step(text="x", usage=None)]) as server:
         reply, _ = await reply_of(gateway_of(server.url, kind="litellm"), request_of())
     assert reply.usage is None
+
+
+ANTHROPIC_REPLY = [
+    {
+        "type": "message_start",
+        "message": {
+            "id": "m",
+            "type": "message",
+            "role": "assistant",
+            "content": [],
+            "model": "c",
+            "usage": {"input_tokens": 25, "output_tokens": 1, "cache_read_input_tokens": 5},
+        },
+    },
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi"}},
+    {"type": "content_block_stop", "index": 0},
+    {
+        "type": "content_block_start",
+        "index": 1,
+        "content_block": {"type": "tool_use", "id": "toolu_1", "name": "read_file", "input": {}},
+    },
+    {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": '{"path":'}},
+    {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": '"a"}'}},
+    {"type": "content_block_stop", "index": 1},
+    {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 15}},
+    {"type": "message_stop"},
+]
+
+
+def at(url: str) -> Gateway:
+    provider = Provider(name="anthropic", base_url=url.removesuffix("/v1"), keys=(SecretStr(KEY),))
+    return Gateway({"anthropic": provider}, PriceTable())
+
+
+async def test_a_wire_that_is_not_openais_gives_the_same_reply(
+    request_of: RequestOf, raw_server: Callable[..., str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    events = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in ANTHROPIC_REPLY)
+    gateway = at(raw_server(events.encode()))
+    reply, words = await reply_of(gateway, request_of("anthropic/claude-sonnet-4-5", tools=(READ,)))
+    usage = Usage(input_tokens=30, output_tokens=15, cached_tokens=5)
+    call = ToolCall(call_id="toolu_1", name="read_file", arguments='{"path":"a"}')
+    assert reply == Reply(
+        message=AssistantMessage(text="Hi", calls=(call,)),
+        stop="tool_calls",
+        model="anthropic/claude-sonnet-4-5",
+        usage=usage,
+    )
+    assert words == [Word(kind="text", text="Hi")]
+    assert gateway.cost(reply.model, usage) == pytest.approx(25 * 3e-6 + 5 * 3e-7 + 15 * 1.5e-5)
+    await gateway.aclose()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words", "fault"),
+    [
+        (529, "overloaded_error", "Busy", ModelFault.OVERLOADED),
+        (400, "invalid_request_error", "prompt is too long: 9 > 8", ModelFault.CONTEXT_LENGTH),
+        (400, "invalid_request_error", "Your credit balance is too low", ModelFault.QUOTA),
+    ],
+)
+async def test_an_error_of_a_wire_that_is_not_openais_is_classified(
+    request_of: RequestOf, raw_server: Callable[..., str], status: int, kind: str, words: str, fault: ModelFault
+) -> None:
+    body = json.dumps({"type": "error", "error": {"type": kind, "message": words}}).encode()
+    head = f"HTTP/1.1 {status} No\r\ncontent-type: application/json\r\nretry-after: 3\r\ncontent-length: {len(body)}"
+    gateway = at(raw_server(body, head=head))
+    error = await error_of(gateway, request_of("anthropic/claude-sonnet-4-5"))
+    assert (error.fault, error.retry_after, error.message.partition(": ")[2]) == (fault, 3.0, words)
+    await gateway.aclose()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from acp_agent.domain.message import ToolCall
 from acp_agent.domain.tool import Intent, ToolResult
 from acp_agent.tools.guard import Guard, Prepared
 from acp_agent.tools.workspace import digest
@@ -109,8 +110,6 @@ async def test_preparing_has_no_effect_and_tells_the_hashes(guard: Guard, root: 
 
 
 async def prepare(guard: Guard, seen: dict[str, str | None], tool: str, arguments: str) -> Prepared:
-    from acp_agent.domain.message import ToolCall
-
     prepared = await guard.prepare(ToolCall(call_id="c", name=tool, arguments=arguments), seen)
     assert isinstance(prepared, Prepared)
     return prepared

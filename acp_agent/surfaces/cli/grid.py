@@ -10,18 +10,25 @@ from typing import Any
 import click
 
 from acp_agent.surfaces.cli.columns import aligned
-from acp_agent.surfaces.cli.text import one_line, plain
+from acp_agent.surfaces.cli.text import cells, one_line, plain
+
+GAP = 2
+"""Spaces between two columns."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Rows under `head`. Columns in `right` are right-aligned; `colours` has one per row, for its column `state`."""
+    """Rows under `head`. Columns in `right` are right-aligned; `colours` has one per row, for its column `state`.
+
+    A window that is too narrow loses the columns in `spare`, the first named first.
+    """
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     right: frozenset[int] = frozenset()
     state: int | None = None
     colours: tuple[str, ...] = ()
+    spare: tuple[str, ...] = ()
 
 
 def painted(grid: Grid, *, terminal: bool) -> str:
@@ -32,17 +39,28 @@ def painted(grid: Grid, *, terminal: bool) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    shown = [index for index in range(len(grid.head)) if any(row[index] for row in grid.rows)]
+    console = Console(file=sys.stdout)
+    shown = _fitting(grid, console.width)
+    table = Table(box=None, pad_edge=False, show_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for index in shown:
         table.add_column(Text(grid.head[index]), justify="right" if index in grid.right else "left", overflow="fold")
     for number, row in enumerate(grid.rows):
         styles = {grid.state: grid.colours[number]} if grid.state is not None else {}
         table.add_row(*(Text(one_line(row[index]), style=styles.get(index, "")) for index in shown))
-    console = Console(file=sys.stdout)
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def _fitting(grid: Grid, width: int) -> list[int]:
+    """The columns to show: those with anything in them, as many as fit."""
+    shown = [index for index in range(len(grid.head)) if any(row[index] for row in grid.rows)]
+    needs = {index: max(cells(one_line(row[index])) for row in (grid.head, *grid.rows)) + GAP for index in shown}
+    for name in grid.spare:
+        index = grid.head.index(name)
+        if sum(needs[column] for column in shown) - GAP > width and index in shown:
+            shown.remove(index)
+    return shown
 
 
 def is_terminal(stream: Any) -> bool:

@@ -53,6 +53,7 @@ def write_plan(plan: "Plan", output: str, stream: IO[str]) -> None:
             for number, item in enumerate(plan.items, 1)
         ),
         right=frozenset({0}),
+        spare=("branch", "#"),
     )
     click.echo(painted(grid, terminal=is_terminal(stream)) + "\n\n" + summary(plan), file=stream)
 

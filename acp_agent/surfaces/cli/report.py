@@ -54,6 +54,7 @@ def result_grid(rows: Sequence[Row], unicode: bool) -> Grid:
         right=frozenset(range(first, first + 4)),
         state=1,
         colours=tuple(colour(row.landed or row.outcome) for row in rows),
+        spare=("branch", "steps", "tokens", "time", "changes", "cost"),
     )
 
 

@@ -9,8 +9,9 @@ from rich.console import Console
 
 from acp_agent.fleet.view import BatchView, Row
 from acp_agent.surfaces.cli.document import batch_document, event_document
+from acp_agent.surfaces.cli.grid import painted
 from acp_agent.surfaces.cli.live import live_table
-from acp_agent.surfaces.cli.report import report
+from acp_agent.surfaces.cli.report import report, result_grid
 from acp_agent.surfaces.cli.text import cells
 
 OK = {"status": "ended", "reason": "end_turn", "started_at": 1000.0, "ended_at": 1042.0, "steps": 3}
@@ -218,3 +219,22 @@ def test_rows_that_do_not_fit_are_counted() -> None:
     assert len(lines) <= 9
     assert any("busy" in line for line in lines)
     assert lines[-2] == "... 45 queued"
+
+
+@pytest.mark.parametrize(
+    ("columns", "head"),
+    [
+        ("200", "project  result    steps  tokens     cost  time  changes  branch"),
+        ("50", "project  result    tokens     cost  time  changes"),
+        ("30", "project  result       cost"),
+    ],
+)
+def test_a_narrow_window_loses_the_columns_that_matter_least(
+    monkeypatch: pytest.MonkeyPatch, columns: str, head: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("TERM", "dumb")
+    grid = result_grid([done("api", cost=0.0123, tokens_in=12000, **EDITED), failed("web")], unicode=True)
+    lines = painted(grid, terminal=True).splitlines()
+    assert lines[0] == head
+    assert max(map(cells, lines)) <= int(columns)

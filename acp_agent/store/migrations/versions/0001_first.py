@@ -98,7 +98,9 @@ def upgrade() -> None:
         sa.Column("tenant", sa.Text(), nullable=False),
         sa.Column("cwd", sa.Text(), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("deleted", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DOUBLE_PRECISION(), nullable=False),
+        sa.Column("updated_at", sa.DOUBLE_PRECISION(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(

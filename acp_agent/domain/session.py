@@ -1,0 +1,51 @@
+"""The state of a session: the fold of its own events; its conversation is in the events of its runs."""
+
+from collections.abc import Iterable
+
+from acp_agent.domain.base import Frozen
+from acp_agent.domain.events import Event, SessionChanged, SessionDeleted, SessionStarted
+from acp_agent.domain.policy import Mode
+
+
+class SessionState(Frozen):
+    """What the next run of a session is asked with. `allowed` names what a person allows always."""
+
+    session_id: str = ""
+    seq: int = 0
+    cwd: str = ""
+    mode: Mode = Mode.ASK
+    role: str = "coder"
+    model: str | None = None
+    effort: str | None = None
+    title: str = ""
+    allowed: tuple[str, ...] = ()
+    deleted: bool = False
+
+
+class SessionSummary(Frozen):
+    """A session as lists show it; `updated_at` is Unix time in seconds."""
+
+    session_id: str
+    cwd: str
+    title: str
+    updated_at: float
+
+
+def fold_session(events: Iterable[Event], state: SessionState | None = None) -> SessionState:
+    """The state after `events`; facts of other kinds change nothing."""
+    current = state or SessionState()
+    for event in events:
+        current = current.model_copy(update={**_changes(event), "seq": event.seq})
+    return current
+
+
+def _changes(event: Event) -> dict[str, object]:
+    match event.data:
+        case SessionStarted() as fact:
+            return {**fact.model_dump(exclude={"type"}), "session_id": event.stream_id}
+        case SessionChanged() as fact:
+            return fact.model_dump(exclude={"type"}, exclude_none=True)
+        case SessionDeleted():
+            return {"deleted": True}
+        case _:
+            return {}

@@ -1,0 +1,214 @@
+"""What is measured: every case is a baseline and what is held against it, taken in turn in the same run."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from benchlib.figures import Figure, Limit, Unit
+from benchlib.world import (
+    EDIT,
+    READ_ONE,
+    SAY_OK,
+    SAY_OK_LATE,
+    BenchFailed,
+    Ended,
+    Place,
+    World,
+    acp,
+    bare,
+    inside,
+)
+
+Sample = Callable[[World], float]
+IMPORT_CLICK = [sys.executable, "-c", "import click"]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One thing measured; `sample` takes one sample of it in the unit of its case."""
+
+    name: str
+    sample: Sample
+    limit: Limit | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """`baseline` and `sides`, in one unit."""
+
+    name: str
+    about: str
+    unit: Unit
+    baseline: Side
+    sides: tuple[Side, ...]
+
+    def measure(self, world: World, repeat: int) -> list[Figure]:
+        """Take `repeat` samples of each side in turn, after a first round that only warms files and byte code."""
+        everything = (self.baseline, *self.sides)
+        taken: dict[str, list[float]] = {side.name: [] for side in everything}
+        for number in range(repeat + 1):
+            # Who comes first changes, so that nobody always runs on a machine the other has just warmed.
+            for side in everything if number % 2 else reversed(everything):
+                sample = side.sample(world)
+                if number:
+                    taken[side.name].append(sample)
+        load = os.getloadavg()[0]
+        beside = tuple(taken[self.baseline.name])
+        figures = [Figure(self.name, self.baseline.name, self.unit, beside, load=load)]
+        for side in self.sides:
+            figures.append(Figure(self.name, side.name, self.unit, tuple(taken[side.name]), beside, side.limit, load))
+        return figures
+
+
+def chosen(names: Sequence[str]) -> list[Case]:
+    """The cases of these names, or whose names begin with one of them and a dash; all for no name.
+
+    Raises KeyError for a name that is none.
+    """
+    found = []
+    for name in names:
+        fitting = [case for case in CASES if case.name == name or case.name.startswith(f"{name}-")]
+        if not fitting:
+            raise KeyError(name)
+        found += fitting
+    return [case for case in CASES if case in found] if names else list(CASES)
+
+
+def _seconds(ended: Ended) -> float:
+    return ended.seconds
+
+
+def _milliseconds(ended: Ended) -> float:
+    return ended.seconds * 1000
+
+
+def _printed_milliseconds(ended: Ended) -> float:
+    return float(ended.stdout) * 1000
+
+
+def _peak(ended: Ended) -> float:
+    return ended.peak
+
+
+Reading = Callable[[Ended], float]
+
+
+def _plain(command: Sequence[str], reading: Reading, world: World) -> float:
+    """A process that needs nothing but an environment."""
+    with world.fresh() as place:
+        return reading(place.run(command))
+
+
+def _command(arguments: Sequence[str], reading: Reading, world: World) -> float:
+    """A fast command of `acp` over forty projects, once there are runs to list."""
+    with world.fresh() as place:
+        place.run(acp("run", READ_ONE, "-p", "project00", "-p", "project01", "-o", "quiet", *_projects(place)))
+        return reading(place.run(acp(*arguments)))
+
+
+def _fleet(prompt: str, count: int, jobs: int | None, reading: Reading, world: World) -> float:
+    """`acp run` over projects, each in a worktree of its own."""
+    limited = ("--limit", str(count), *(() if jobs is None else ("-j", str(jobs))))
+    with world.fresh() as place:
+        ended = place.run(acp("run", prompt, "--all", *limited, *_projects(place)))
+        made = len(list(place.folder.glob("state/worktrees/*/*")))
+        if made != count:
+            raise BenchFailed(f"{made} worktrees for {count} projects")
+        return reading(ended)
+
+
+def _bare(prompt: str, count: int, jobs: int, reading: Reading, world: World) -> float:
+    """The bare agent in the checkouts of the same projects."""
+    with world.fresh() as place:
+        return reading(place.run(bare(jobs, prompt, place.repositories(count))))
+
+
+def _projects(place: Place) -> tuple[str, str]:
+    return ("--projects", str(place.projects_file))
+
+
+def _first_turn(world: World) -> float:
+    with world.fresh() as place:
+        return _milliseconds(place.run(acp("run", SAY_OK, str(place.repositories(1)[0]))))
+
+
+def _inside_cases() -> Iterator[Case]:
+    pieces = {
+        "turn": "one-chunk durable turn in a warm process",
+        "loop": "20 reads, one model call each, in a warm process",
+        "many": "20 sessions at once, one read each, in a warm process",
+    }
+    for what, about in pieces.items():
+        sides = (Side(who, partial(_plain, inside(who, what), _printed_milliseconds)) for who in ("bare", "ours"))
+        baseline, own = sides
+        yield Case(what, about, "ms", baseline, (own,))
+
+
+def _fleet_cases() -> Iterator[Case]:
+    for jobs, most in ((1, 8.0), (4, 4.0), (8, 2.5)):
+        yield Case(
+            f"fleet-j{jobs}",
+            f"acp run over 40 projects at -j {jobs}, the model answers after 100 ms",
+            "s",
+            Side(f"bare, {jobs} at once", partial(_bare, SAY_OK_LATE, 40, jobs, _seconds)),
+            (Side(f"acp run -j {jobs}", partial(_fleet, SAY_OK_LATE, 40, jobs, _seconds), Limit(most)),),
+        )
+    yield Case(
+        "fleet-20",
+        "acp run over 20 projects, the model answers at once",
+        "s",
+        Side("bare, 4 at once", partial(_bare, SAY_OK, 20, 4, _seconds)),
+        (
+            Side("acp run", partial(_fleet, SAY_OK, 20, None, _seconds), Limit(1.0)),
+            Side("acp run, each edits and commits", partial(_fleet, EDIT, 20, None, _seconds)),
+        ),
+    )
+
+
+def _memory_cases() -> Iterator[Case]:
+    for count in (1, 20):
+        yield Case(
+            f"memory-{count}",
+            f"peak resident memory with {count} session{'s' * (count > 1)} at once",
+            "MB",
+            Side("bare", partial(_bare, READ_ONE, count, count, _peak)),
+            (Side("acp run", partial(_fleet, READ_ONE, count, count, _peak)),),
+        )
+
+
+def _start_up() -> Case:
+    limit = Limit(3.0, of="ratio")
+    return Case(
+        "start",
+        "how long a person waits for the fast commands",
+        "ms",
+        Side('python -c "import click"', partial(_plain, IMPORT_CLICK, _milliseconds)),
+        (
+            Side("acp --help", partial(_plain, acp("--help"), _milliseconds), limit),
+            Side("acp ps", partial(_command, ("ps",), _milliseconds), limit),
+            Side("acp projects ls", partial(_listing, _milliseconds), limit),
+        ),
+    )
+
+
+def _listing(reading: Reading, world: World) -> float:
+    with world.fresh() as place:
+        place.run(acp("run", READ_ONE, "-p", "project00", "-p", "project01", "-o", "quiet", *_projects(place)))
+        return reading(place.run(acp("projects", "ls", *_projects(place))))
+
+
+CASES: tuple[Case, ...] = (
+    _start_up(),
+    Case(
+        "first-turn",
+        "a whole process with one turn: workplace, ledger and result against nothing but the words",
+        "ms",
+        Side("bare", partial(_bare, SAY_OK, 1, 1, _milliseconds)),
+        (Side("acp run", _first_turn),),
+    ),
+    *_inside_cases(),
+    *_memory_cases(),
+    *_fleet_cases(),
+)
