@@ -7,8 +7,8 @@ from acp_agent.domain.message import AssistantMessage, Message, SystemMessage, T
 from acp_agent.domain.run import RunState
 
 
-def assemble(state: RunState, *, final: bool = False) -> tuple[Message, ...]:
-    """The messages of the next call: the system message, then the conversation.
+def assemble(state: RunState, *, final: bool = False, history: tuple[Message, ...] = ()) -> tuple[Message, ...]:
+    """The messages of the next call: the system message, `history` of the session, then the run's own conversation.
 
     Every tool call has its result: one that was cut off gets a line that says so. A `final` call ends with a remark
     that asks for the summary.
@@ -17,7 +17,7 @@ def assemble(state: RunState, *, final: bool = False) -> tuple[Message, ...]:
     if request is None:
         raise ValueError("a run without its first event has no context")
     system = SystemMessage(text=system_text(request, state.path or request.workplace.root))
-    rest = _closed(state.messages)
+    rest = _closed((*history, *state.messages))
     remark = (UserMessage(text=_final_text(request.answer_schema)),) if final else ()
     return (system, *rest, *remark)
 

@@ -24,6 +24,7 @@ class ModelRequest(Frozen):
     tools: tuple[ToolSpec, ...] = ()
     answer_schema: dict[str, Any] | None = None
     max_output: int | None = None
+    effort: str | None = None
     known_tokens: int = 0
     known_messages: int = 0
     timeout: float = 120.0

@@ -38,8 +38,8 @@ class RunRequest(Frozen):
     """One unit of work. `models` is the resolved chain, each `provider/model`, tried in that order.
 
     `answer_schema` is a JSON schema the final answer must fit. `scopes` are the budgets every call is booked in.
-    `instructions` is the project's AGENTS.md as it was read at the start. `setup` is a command run once in a new
-    worktree.
+    `effort` is the thought level asked of the model, None for its own. `instructions` is the project's AGENTS.md as it
+    was read at the start. `setup` is a command run once in a new worktree.
     """
 
     prompt: str
@@ -52,6 +52,7 @@ class RunRequest(Frozen):
     role_prompt: str = ""
     instructions: str = ""
     mode: Mode = Mode.AUTO
+    effort: str | None = None
     read_only: bool = False
     commit: bool = True
     limits: Limits = Field(default_factory=Limits)

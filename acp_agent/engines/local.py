@@ -4,13 +4,15 @@ Several processes may share one store: a run is claimed by one of them, and one 
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import anyio
 from anyio.abc import TaskGroup
 
 from acp_agent.domain.errors import Refused
 from acp_agent.domain.ports import Claim, Journal, Owner
+from acp_agent.domain.run import RunState
 from acp_agent.runs.port import Worker
 
 HEARTBEAT = 1.0
@@ -47,11 +49,15 @@ class LocalEngine:
             return
         claim = await self._journal.claim(run_id, self._owner)
         if claim is not None:
-            try:
-                await self._worker.drive(claim)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await self._journal.release(claim)
+            await self._drive(claim)
+
+    async def drive(self, run_id: str) -> RunState:
+        """Drive one run here until it ends or waits. Raises Refused when it cannot be claimed."""
+        claim = await self._journal.claim(run_id, self._owner)
+        if claim is None:
+            raise Refused(f"{run_id} cannot be driven here: it is driven elsewhere, waits or has ended", hint="acp ps")
+        async with self._leases(lambda: [claim]):
+            return await self._drive(claim)
 
     async def work(self, batch_id: str | None, jobs: int) -> None:
         """Drive up to `jobs` runs at once, of one batch or of all, until none can be claimed and none is under way.
@@ -60,7 +66,8 @@ class LocalEngine:
         """
         held = await self._hold(batch_id) if batch_id else ()
         try:
-            await self._work(batch_id, jobs, held)
+            async with self._leases(lambda: [*held, *self._claims.values()]):
+                await self._work(batch_id, jobs)
         finally:
             with anyio.CancelScope(shield=True):
                 for claim in held:
@@ -72,15 +79,13 @@ class LocalEngine:
             raise Refused(f"{batch_id} is worked on by another process", hint=f"acp logs -f {batch_id}")
         return (claim,)
 
-    async def _work(self, batch_id: str | None, jobs: int, held: tuple[Claim, ...]) -> None:
+    async def _work(self, batch_id: str | None, jobs: int) -> None:
+        slots = anyio.CapacityLimiter(jobs)
+        queue: deque[str] = deque()
         async with anyio.create_task_group() as group:
-            group.start_soon(self._keep_leases, held)
-            slots = anyio.CapacityLimiter(jobs)
-            queue: deque[str] = deque()
             while await self._fill(batch_id, queue, slots, group):
                 await self._news.wait()
                 self._news = anyio.Event()
-            group.cancel_scope.cancel()
 
     async def _fill(
         self, batch_id: str | None, queue: deque[str], slots: anyio.CapacityLimiter, group: TaskGroup
@@ -97,26 +102,38 @@ class LocalEngine:
             tried.add(queue[0])
             claim = await self._journal.claim(queue.popleft(), self._owner)
             if claim is not None:
-                self._claims[claim.stream_id] = claim
                 await slots.acquire_on_behalf_of(claim)
-                group.start_soon(self._drive, claim, slots)
-        return bool(self._claims)
+                group.start_soon(self._drive_in_slot, claim, slots)
+        return slots.borrowed_tokens > 0
 
-    async def _drive(self, claim: Claim, slots: anyio.CapacityLimiter) -> None:
+    async def _drive_in_slot(self, claim: Claim, slots: anyio.CapacityLimiter) -> None:
         try:
-            await self._worker.drive(claim)
+            await self._drive(claim)
         finally:
-            self._claims.pop(claim.stream_id, None)
             slots.release_on_behalf_of(claim)
-            with anyio.CancelScope(shield=True):
-                await self._journal.release(claim)
             self._news.set()
 
-    async def _keep_leases(self, held: tuple[Claim, ...]) -> None:
-        """Renew the leases and carry news of other processes to the drivers here."""
+    async def _drive(self, claim: Claim) -> RunState:
+        self._claims[claim.stream_id] = claim
+        try:
+            return await self._worker.drive(claim)
+        finally:
+            self._claims.pop(claim.stream_id, None)
+            with anyio.CancelScope(shield=True):
+                await self._journal.release(claim)
+
+    @asynccontextmanager
+    async def _leases(self, held: Callable[[], list[Claim]]) -> AsyncIterator[None]:
+        """Keep the leases of `held` while the block runs, and carry news of other processes to the drivers here."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._keep, held)
+            yield
+            group.cancel_scope.cancel()
+
+    async def _keep(self, held: Callable[[], list[Claim]]) -> None:
         while True:
             await anyio.sleep(self._heartbeat)
-            for pulse in await self._journal.renew([*held, *self._claims.values()]):
+            for pulse in await self._journal.renew(held()):
                 if pulse.lost:
                     self._worker.abandon(pulse.stream_id)
                 else:

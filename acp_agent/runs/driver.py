@@ -45,16 +45,18 @@ from acp_agent.domain.tool import ToolResult, ToolSpec
 from acp_agent.runs.acting import act, recover
 from acp_agent.runs.answer import check_answer
 from acp_agent.runs.parts import Parts
+from acp_agent.runs.past import Past
 from acp_agent.runs.thinking import Thinking
 
 
 class Driver:
     """One claimed run. Everything it knows is the fold of the run's events; it may die at any line."""
 
-    def __init__(self, claim: Claim, parts: Parts) -> None:
+    def __init__(self, claim: Claim, parts: Parts, past: Past) -> None:
         self.claim = claim
         self.parts = parts
-        self.state = RunState()
+        self.past = past
+        self.state = RunState(seen=past.seen)
         self.tools: Tools | None = None
         self.effect: anyio.CancelScope | None = None
         self._at = time.monotonic()

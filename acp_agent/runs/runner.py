@@ -12,6 +12,7 @@ from acp_agent.domain.run import RunState, fold
 from acp_agent.runs.driver import Driver
 from acp_agent.runs.ids import new_id
 from acp_agent.runs.parts import Parts
+from acp_agent.runs.past import Past, past_of
 from acp_agent.runs.port import Engine
 
 ANSWERS: dict[str, frozenset[str]] = {
@@ -43,12 +44,20 @@ class Runner:
 
     async def drive(self, claim: Claim) -> RunState:
         """Drive a claimed run until it ends or waits; the lease is given back in any case."""
-        driver = Driver(claim, self._parts)
+        past = await self._past(claim.stream_id)
+        driver = Driver(claim, self._parts, past)
         self._drivers[claim.stream_id] = driver
         try:
             return await driver.drive()
         finally:
             del self._drivers[claim.stream_id]
+
+    async def _past(self, run_id: str) -> Past:
+        """Nothing for a run of a batch: its session begins with it."""
+        started = (await self._parts.journal.events(run_id))[0].data
+        if not isinstance(started, RunStarted) or started.request.batch_id is not None:
+            return Past()
+        return await past_of(self._parts.journal, started.request.session_id, run_id)
 
     async def poke(self, run_id: str, seq: int) -> None:
         """Facts up to `seq` are on record; the run's driver here reads those it has not seen."""

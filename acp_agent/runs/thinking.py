@@ -50,10 +50,11 @@ class Thinking:
         tools = () if action.final or driver.tools is None else tuple(driver.tools.specs().values())
         return ModelRequest(
             model=action.model,
-            messages=assemble(driver.state, final=action.final),
+            messages=assemble(driver.state, final=action.final, history=driver.past.messages),
             tools=tools,
             answer_schema=run.answer_schema,
             max_output=run.limits.max_output,
+            effort=run.effort,
             known_tokens=tokens,
             known_messages=messages,
         )

@@ -64,7 +64,7 @@ def decode(data: bytes, path: str) -> Text:
 
 def _with_line_ends(content: str, encoding: str, mark: bytes) -> Text:
     pairs = content.count("\r\n")
-    crlf = pairs > 0 and pairs == content.count("\n")
+    crlf = pairs > 0 and pairs == content.count("\n") == content.count("\r")
     return Text(content.replace("\r\n", "\n") if crlf else content, encoding, mark, crlf)
 
 

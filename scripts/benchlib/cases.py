@@ -14,7 +14,6 @@ from benchlib.world import (
     SAY_OK_LATE,
     BenchFailed,
     Ended,
-    Place,
     World,
     acp,
     bare,
@@ -84,10 +83,6 @@ def _milliseconds(ended: Ended) -> float:
     return ended.seconds * 1000
 
 
-def _printed_milliseconds(ended: Ended) -> float:
-    return float(ended.stdout) * 1000
-
-
 def _peak(ended: Ended) -> float:
     return ended.peak
 
@@ -96,23 +91,27 @@ Reading = Callable[[Ended], float]
 
 
 def _plain(command: Sequence[str], reading: Reading, world: World) -> float:
-    """A process that needs nothing but an environment."""
+    """A process with an empty state of its own, beside repositories it leaves as they are."""
     with world.fresh() as place:
         return reading(place.run(command))
 
 
-def _command(arguments: Sequence[str], reading: Reading, world: World) -> float:
-    """A fast command of `acp` over forty projects, once there are runs to list."""
+def _listing(command: Sequence[str], reading: Reading, world: World) -> float:
+    """A process that finds forty projects and runs to list."""
+    return reading(world.lived_in.run(command))
+
+
+def _inside(who: str, what: str, world: World) -> float:
+    """A measurement within one process (benchlib.inside), in place in repositories that it only reads."""
     with world.fresh() as place:
-        place.run(acp("run", READ_ONE, "-p", "project00", "-p", "project01", "-o", "quiet", *_projects(place)))
-        return reading(place.run(acp(*arguments)))
+        folders = [str(path) for path in world.untouched.repositories(20)]
+        return float(place.run([*inside(who, what), *folders]).stdout) * 1000
 
 
-def _fleet(prompt: str, count: int, jobs: int | None, reading: Reading, world: World) -> float:
+def _fleet(prompt: str, count: int, options: Sequence[str], reading: Reading, world: World) -> float:
     """`acp run` over projects, each in a worktree of its own."""
-    limited = ("--limit", str(count), *(() if jobs is None else ("-j", str(jobs))))
-    with world.fresh() as place:
-        ended = place.run(acp("run", prompt, "--all", *limited, *_projects(place)))
+    with world.fresh(count) as place:
+        ended = place.run(acp("run", prompt, "--all", *options))
         made = len(list(place.folder.glob("state/worktrees/*/*")))
         if made != count:
             raise BenchFailed(f"{made} worktrees for {count} projects")
@@ -121,16 +120,12 @@ def _fleet(prompt: str, count: int, jobs: int | None, reading: Reading, world: W
 
 def _bare(prompt: str, count: int, jobs: int, reading: Reading, world: World) -> float:
     """The bare agent in the checkouts of the same projects."""
-    with world.fresh() as place:
-        return reading(place.run(bare(jobs, prompt, place.repositories(count))))
-
-
-def _projects(place: Place) -> tuple[str, str]:
-    return ("--projects", str(place.projects_file))
+    place = world.untouched
+    return reading(place.run(bare(jobs, prompt, place.repositories(count))))
 
 
 def _first_turn(world: World) -> float:
-    with world.fresh() as place:
+    with world.fresh(1) as place:
         return _milliseconds(place.run(acp("run", SAY_OK, str(place.repositories(1)[0]))))
 
 
@@ -141,7 +136,7 @@ def _inside_cases() -> Iterator[Case]:
         "many": "20 sessions at once, one read each, in a warm process",
     }
     for what, about in pieces.items():
-        sides = (Side(who, partial(_plain, inside(who, what), _printed_milliseconds)) for who in ("bare", "ours"))
+        sides = (Side(who, partial(_inside, who, what)) for who in ("bare", "ours"))
         baseline, own = sides
         yield Case(what, about, "ms", baseline, (own,))
 
@@ -153,7 +148,7 @@ def _fleet_cases() -> Iterator[Case]:
             f"acp run over 40 projects at -j {jobs}, the model answers after 100 ms",
             "s",
             Side(f"bare, {jobs} at once", partial(_bare, SAY_OK_LATE, 40, jobs, _seconds)),
-            (Side(f"acp run -j {jobs}", partial(_fleet, SAY_OK_LATE, 40, jobs, _seconds), Limit(most)),),
+            (Side(f"acp run -j {jobs}", partial(_fleet, SAY_OK_LATE, 40, ("-j", str(jobs)), _seconds), Limit(most)),),
         )
     yield Case(
         "fleet-20",
@@ -161,8 +156,8 @@ def _fleet_cases() -> Iterator[Case]:
         "s",
         Side("bare, 4 at once", partial(_bare, SAY_OK, 20, 4, _seconds)),
         (
-            Side("acp run", partial(_fleet, SAY_OK, 20, None, _seconds), Limit(1.0)),
-            Side("acp run, each edits and commits", partial(_fleet, EDIT, 20, None, _seconds)),
+            Side("acp run", partial(_fleet, SAY_OK, 20, (), _seconds), Limit(1.0)),
+            Side("acp run, each edits and commits", partial(_fleet, EDIT, 20, (), _seconds)),
         ),
     )
 
@@ -174,7 +169,7 @@ def _memory_cases() -> Iterator[Case]:
             f"peak resident memory with {count} session{'s' * (count > 1)} at once",
             "MB",
             Side("bare", partial(_bare, READ_ONE, count, count, _peak)),
-            (Side("acp run", partial(_fleet, READ_ONE, count, count, _peak)),),
+            (Side("acp run", partial(_fleet, READ_ONE, count, ("-j", str(count)), _peak)),),
         )
 
 
@@ -187,16 +182,10 @@ def _start_up() -> Case:
         Side('python -c "import click"', partial(_plain, IMPORT_CLICK, _milliseconds)),
         (
             Side("acp --help", partial(_plain, acp("--help"), _milliseconds), limit),
-            Side("acp ps", partial(_command, ("ps",), _milliseconds), limit),
-            Side("acp projects ls", partial(_listing, _milliseconds), limit),
+            Side("acp ps", partial(_listing, acp("ps"), _milliseconds), limit),
+            Side("acp projects ls", partial(_listing, acp("projects", "ls"), _milliseconds), limit),
         ),
     )
-
-
-def _listing(reading: Reading, world: World) -> float:
-    with world.fresh() as place:
-        place.run(acp("run", READ_ONE, "-p", "project00", "-p", "project01", "-o", "quiet", *_projects(place)))
-        return reading(place.run(acp("projects", "ls", *_projects(place))))
 
 
 CASES: tuple[Case, ...] = (

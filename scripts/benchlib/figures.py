@@ -88,7 +88,7 @@ class Figure:
 
 def table(figures: Sequence[Figure]) -> str:
     """The figures in aligned columns; a case is named in its first row."""
-    rows = [HEAD]
+    rows: list[tuple[str, ...]] = [HEAD]
     for figure in figures:
         row = figure.row()
         same = len(rows) > 1 and any(earlier.case == figure.case for earlier in figures[: len(rows) - 1])

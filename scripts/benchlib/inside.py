@@ -1,4 +1,4 @@
-"""Measures within one warm process: `python -m benchlib.inside ours|bare turn|loop|many` prints seconds per piece.
+"""Measures within one warm process: `python -m benchlib.inside ours|bare PIECE DIRECTORY...` prints seconds per piece.
 
 Imports, the first connection and the first pass through the code are paid before the clock runs.
 """
@@ -73,10 +73,10 @@ async def bare(piece: Piece, roots: list[Path]) -> float:
         return await timed(piece, once)
 
 
-def main(who: str, what: str) -> None:
+def main(who: str, what: str, *folders: str) -> None:
     """Measure one piece and print its seconds."""
     piece = PIECES[what]
-    roots = sorted(path for path in (Path.cwd() / "fleet").iterdir() if path.is_dir())[: piece.at_once]
+    roots = [Path(folder) for folder in folders[: piece.at_once]]
     print(asyncio.run({"ours": ours, "bare": bare}[who](piece, roots)))
 
 

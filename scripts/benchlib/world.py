@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from acp_agent.testing.repos import make_fleet
+from acp_agent.testing.repos import make_repo, write_files
 from acp_agent.testing.script import Rule, Script, Step
 from acp_agent.testing.script_file import save_script
 
@@ -79,27 +80,41 @@ class World:
         }
 
     @contextmanager
-    def fresh(self) -> Iterator["Place"]:
-        """Untouched copies of the repositories and an empty state, so that no sample pays for the one before."""
-        folder = Path(tempfile.mkdtemp(dir=self.folder))
+    def fresh(self, count: int = 0) -> Iterator["Place"]:
+        """Untouched copies of so many repositories and an empty state: no sample pays for the one before."""
+        place = self._copied(count)
         try:
-            shutil.copytree(self.folder / "fleet", folder / "fleet", symlinks=True)
-            yield Place(folder, self.environment(folder / "state"))
+            yield place
         finally:
-            shutil.rmtree(folder)
+            shutil.rmtree(place.folder)
+
+    def _copied(self, count: int) -> "Place":
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        (folder / "fleet").mkdir()
+        for name in names(count):
+            shutil.copytree(self.folder / "fleet" / name, folder / "fleet" / name, symlinks=True)
+        (folder / "fleet" / "projects.toml").write_text(_projects(count), encoding="utf-8")
+        return Place(folder, self.environment(folder / "state"))
+
+    @property
+    def untouched(self) -> "Place":
+        """All repositories themselves, for those who change nothing in them."""
+        return Place(self.folder, self.environment(self.folder / "no-state"))
+
+    @cached_property
+    def lived_in(self) -> "Place":
+        """Forty projects, and a state in which there were runs over two of them."""
+        place = self._copied(FLEET)
+        place.run(acp("run", READ_ONE, "-p", "project00", "-p", "project01", "-o", "quiet"))
+        return place
 
 
 @dataclass(frozen=True)
 class Place:
-    """One sample's own repositories, below `folder`, and environment."""
+    """Where processes are measured: `folder` is their directory, with the repositories in `fleet/`."""
 
     folder: Path
     environment: Mapping[str, str]
-
-    @property
-    def projects_file(self) -> Path:
-        """The projects.toml of all repositories."""
-        return self.folder / "fleet" / "projects.toml"
 
     def repositories(self, count: int) -> list[Path]:
         """The first `count` repositories."""
@@ -107,12 +122,19 @@ class Place:
 
     def run(self, command: Sequence[str]) -> Ended:
         """Run a process to its end and measure it. Raises BenchFailed with what it said when it failed."""
-        return measured(command, self.environment, self.folder)
+        environment = {**self.environment, "ACP_PROJECTS": str(self.folder / "fleet" / "projects.toml")}
+        return measured(command, environment, self.folder)
 
 
 def names(count: int) -> list[str]:
     """The names of the first `count` projects."""
     return [f"project{index:02d}" for index in range(count)]
+
+
+def _projects(count: int) -> str:
+    return "version = 1\n" + "".join(
+        f'\n[projects.{name}]\npath = "{name}"\ntags = ["bench"]\n' for name in names(count)
+    )
 
 
 def acp(*arguments: str) -> list[str]:
@@ -155,12 +177,10 @@ def new_world() -> Iterator[World]:
     """A model server in a process of its own and forty repositories, until the block ends."""
     with tempfile.TemporaryDirectory(prefix="acp-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        files = {
-            "README.md": "# sample\n",
-            "main.py": "def main() -> int:\n    return 0\n",
-            **{f"file{index}.txt": f"line of file {index}\n" * 40 for index in range(READS)},
-        }
-        make_fleet(folder / "fleet", names(FLEET), ["bench"], files=files)
+        for name in names(FLEET):
+            make_repo(folder / "fleet" / name)
+        write_files(folder / "fleet" / "project00", {f"file{i}.txt": f"line of file {i}\n" * 40 for i in range(READS)})
+        (folder / "fleet" / "projects.toml").write_text(_projects(FLEET), encoding="utf-8")
         script = save_script(Script(rules=RULES), folder / "script.json")
         command = [sys.executable, "-m", "acp_agent.testing.model_server", "--script", str(script)]
         server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)

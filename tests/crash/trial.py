@@ -263,15 +263,17 @@ def _found(record: Record) -> tuple[str, ...]:
     return tuple(places) or (("all runs over",) if record.runs else ("before the batch",))
 
 
-def trial(root: Path, seed: int, window: Window, *, pace: Pace | None = None, most_kills: int = 4) -> Outcome:
+def trial(root: Path, seed: int, window: Window, most_kills: int = 4) -> Outcome:
     """A whole trial in a new world below `root`, drawn from `seed`."""
-    with World(root, NAMES, rules(NAMES, pace or Pace()), FILES) as world:
-        return Trial(world, Random(seed), window, most_kills).run()
+    random = Random(seed)
+    pace = Pace(random.uniform(0.0, 0.06), random.choice((0.0, 0.002, 0.004)), random.uniform(0.01, 0.08))
+    with World(root, NAMES, rules(NAMES, pace), FILES) as world:
+        return Trial(world, random, window, most_kills).run()
 
 
-def calibrate(root: Path, pace: Pace | None = None) -> tuple[Window, list[str]]:
+def calibrate(root: Path) -> tuple[Window, list[str]]:
     """The window of kills on this machine, from a run that nobody disturbs, and what is wrong even with that one."""
-    with World(root, NAMES, rules(NAMES, pace or Pace()), FILES) as world:
+    with World(root, NAMES, rules(NAMES, Pace()), FILES) as world:
         started = time.time()
         ending = world.acp("run", PROMPT, "--all", "--yes", "-o", "quiet")
         record = world.record()

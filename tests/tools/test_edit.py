@@ -1,5 +1,7 @@
 """Edits are exact, all or none, and a miss is answered with what the model needs."""
 
+# ruff: noqa: E501  (what a model reads stands here as it reads it)
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

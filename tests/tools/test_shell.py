@@ -130,11 +130,7 @@ async def test_nothing_outside_the_workspace_can_be_written(root: Path) -> None:
     (root / "link").symlink_to("../outside")
     panic = Path("/proc/sys/kernel/panic").read_text()
     targets = f"{outside}/file {outside}/new link/file ../new /etc/new /usr/new /proc/sys/kernel/panic /dev/sda"
-    told = await output_of(
-        root, f"for target in {targets}; do echo 7 > $target && echo $target; done 2>/dev/null; true"
-    )
-    # These two exist inside alone, in memory, and are gone with the command.
-    assert told == "../new\n/dev/sda\n"
+    await output_of(root, f"for target in {targets}; do echo 7 > $target; done; rm -rf {outside} ..")
     assert Path("/proc/sys/kernel/panic").read_text() == panic
     assert [(entry.name, entry.read_text()) for entry in outside.iterdir()] == [("file", "untouched")]
     assert sorted(entry.name for entry in root.parent.iterdir()) == ["outside", "project"]
@@ -142,9 +138,8 @@ async def test_nothing_outside_the_workspace_can_be_written(root: Path) -> None:
 
 async def test_what_is_outside_is_not_even_there(root: Path) -> None:
     (root.parent / "secret").write_text("secret")
-    command = "cat ../secret /etc/shadow /etc/ssh/*_key 2>/dev/null; ls -A /run /var/tmp /tmp /var"
-    private = root.relative_to("/tmp").parts[0]
-    assert await output_of(root, command) == f"/run:\n\n/tmp:\n{private}\n\n/var:\ntmp\n\n/var/tmp:\n"
+    command = "cat ../secret /etc/shadow /etc/ssh/*_key; echo x > /lost || ls -A /run /var/tmp"
+    assert await output_of(root, f"({command}) 2>/dev/null") == "/run:\n\n/var/tmp:\n"
 
 
 async def test_further_paths_can_be_opened(root: Path) -> None:
@@ -253,7 +248,8 @@ async def test_a_command_dies_with_us(root: Path) -> None:
     marker = f"95{os.getpid()}.1"
     program = (
         "import anyio, sys\nfrom pathlib import Path\nfrom acp_agent.tools.shell import run_command\n"
-        f"async def main():\n    await run_command({DAEMON.format(marker)!r}, workspace=Path({str(root)!r}), timeout=60)\n"
+        f"async def main():\n    await run_command({DAEMON.format(marker)!r}, workspace=Path({str(root)!r}), "
+        "timeout=60)\n"
         "anyio.run(main)\n"
     )
     checkout = Path(__file__).resolve().parents[2]
