@@ -15,6 +15,7 @@ _REASONERS = re.compile(r"(o\d|gpt-[5-9])")
 _OPTIONS = {
     "response_format": ("response_format", "response format", "json_schema", "schema", "structured output"),
     "stream_options": ("stream_options",),
+    "reasoning_effort": ("reasoning_effort", "reasoning effort", "reasoning.effort"),
     "max_completion_tokens": ("max_completion_tokens",),
     "max_tokens": ("max_tokens",),
 }
@@ -40,6 +41,8 @@ def body_of(
         body["tools"] = [function_of(tool) for tool in request.tools]
     elif request.answer_schema is not None and schema:
         body["response_format"] = response_format(request.answer_schema)
+    if request.effort is not None:
+        body["reasoning_effort"] = request.effort
     if max_output is not None:
         body["max_completion_tokens" if openai and _REASONERS.match(model) else "max_tokens"] = max_output
     return body

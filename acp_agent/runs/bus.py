@@ -19,6 +19,12 @@ class Subscription:
         self._items: deque[Event | Word] = deque()
         self._words = 0
         self._more = anyio.Event()
+        self._closed = False
+
+    def close(self) -> None:
+        """Nothing more will come: reading ends after what is unread."""
+        self._closed = True
+        self._more.set()
 
     def put(self, item: Event | Word) -> None:
         """Hand over one item; never waits. With too many words unread, a new one is dropped."""
@@ -30,13 +36,15 @@ class Subscription:
         self._more.set()
 
     async def __aiter__(self) -> AsyncIterator[Event | Word]:
-        """Items as they come, without end."""
+        """Items as they come, until `close`."""
         while True:
             while self._items:
                 item = self._items.popleft()
                 if isinstance(item, Word):
                     self._words -= 1
                 yield item
+            if self._closed:
+                return
             self._more = anyio.Event()
             await self._more.wait()
 

@@ -145,7 +145,7 @@ async def test_a_call_that_needs_approval_waits_on_record_until_a_person_answers
             assert state.waiting_for == "approval"
             assert (project / "a.txt").read_text() == "alpha\n"
         async with open_agent(server) as app:
-            await app.answer(state.run_id, "allow")
+            await app.batches.answer(state.run_id, "allow")
             await app.engine.work(None, 1)
             state = await app.runner.state(state.run_id)
     assert state.reason == "end_turn"
@@ -158,7 +158,7 @@ async def test_a_denied_call_is_told_to_the_model(
     with ModelServer(turns(READ_BOTH, EDIT, Step(text="Then not."))) as server:
         async with open_agent(server) as app:
             state = await driven(app, request_in(mode=Mode.ASK))
-            await app.answer(state.run_id, "deny")
+            await app.batches.answer(state.run_id, "deny")
             await app.engine.work(None, 1)
             state = await app.runner.state(state.run_id)
     assert (state.reason, state.text) == ("end_turn", "Then not.")
@@ -174,7 +174,7 @@ async def test_a_cancelled_run_ends_while_its_model_is_silent(open_agent: OpenAg
                 async with anyio.create_task_group() as group:
                     group.start_soon(app.engine.work, None, 1)
                     await server.requests_arrived(1)
-                    await app.cancel(run_id)
+                    await app.batches.cancel(run_id)
             state = await app.runner.state(run_id)
     assert state.reason == "cancelled"
     assert state.spent.cost > 0, "a call that may have been billed stays booked"

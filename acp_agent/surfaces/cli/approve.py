@@ -110,7 +110,7 @@ async def _answer(
 
     async with open_app(os.environ, Path.cwd()) as app:
         call_id = row.asked[0] if row.asked else None
-        await app.answer(row.run_id, answer, call_id=call_id, note=note)
+        await app.batches.answer(row.run_id, answer, call_id=call_id, note=note)
         click.echo(f"{one_line(reference(found.batch_id, row))}: {answer}", err=True)
         if no_resume:
             click.echo(f"continue with: acp resume {found.batch_id}", err=True)

@@ -56,7 +56,7 @@ async def drive(app: "App", view: BatchView, watcher: Watcher, jobs: int) -> Dri
         helpers.start_soon(_tick, watcher)
         try:
             with work:
-                await app.work(view.batch_id, jobs=jobs, on_event=see)
+                await app.batches.work(view.batch_id, jobs=jobs, on_event=see)
         finally:
             helpers.cancel_scope.cancel()
     return driven

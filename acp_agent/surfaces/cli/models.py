@@ -38,7 +38,7 @@ async def _ls(output: str) -> int:
     from acp_agent.app import open_app
 
     async with open_app(os.environ, Path.cwd()) as app:
-        found = await app.models()
+        found = await app.models.survey()
     if output == "json":
         print_json({"v": 1, "places": [place.model_dump(mode="json") for place in found]})
     else:
@@ -71,7 +71,7 @@ async def _test(names: tuple[str, ...], output: str) -> int:
     from acp_agent.app import open_app
 
     async with open_app(os.environ, Path.cwd()) as app:
-        checks = await app.test_models(names)
+        checks = await app.models.check(names)
     if output == "json":
         print_json({"v": 1, "models": [check.model_dump(mode="json") for check in checks]})
     else:

@@ -39,7 +39,7 @@ async def _diff(rows: Sequence["Row"], stat: bool) -> int:
 
     async with open_app(os.environ, Path.cwd()) as app:
         for row in rows:
-            text = await app.diff(row.run_id, stat=stat)
+            text = await app.batches.diff(row.run_id, stat=stat)
             if text and len(rows) > 1:
                 click.echo(f"# {one_line(row.project)} ({row.run_id})")
             _print_patch(text)
@@ -77,7 +77,7 @@ async def _accept(names: Sequence[str]) -> int:
         return rows if found.run_id else [row for row in rows if row.outcome == "ok"]
 
     async def merge(app: "App", row: "Row") -> str:
-        head = await app.accept(row.run_id)
+        head = await app.batches.accept(row.run_id)
         return f"accepted, now at {head[:12]}"
 
     return await _each(names, wanted, merge, "accept")
@@ -98,7 +98,7 @@ async def _reject(names: Sequence[str], note: str) -> int:
         return [row for row in found.rows() if row.landed is None and row.status == "ended"]
 
     async def refuse(app: "App", row: "Row") -> str:
-        await app.reject(row.run_id, note=note)
+        await app.batches.reject(row.run_id, note=note)
         return "rejected"
 
     return await _each(names, wanted, refuse, "reject")

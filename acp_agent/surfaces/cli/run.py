@@ -113,7 +113,7 @@ async def _run(ask: RunAsk, given: Mapping[str, Any]) -> int:
 
     form = Form(given["output"], given["out"], given["jobs"])
     async with open_app(os.environ, Path.cwd()) as app:
-        plan = await app.plan(ask)
+        plan = await app.batches.plan(ask)
         if given["plan_only"]:
             with result_stream(form.out) as stream:
                 plans.write_plan(plan, form.output, stream)
@@ -123,7 +123,7 @@ async def _run(ask: RunAsk, given: Mapping[str, Any]) -> int:
         if not given["yes"]:
             _confirm(plans.costs_or_edits(plan))
         with result_stream(form.out) as stream:
-            batch_id = await app.start(plan)
+            batch_id = await app.batches.start(plan)
             records = open_records(os.environ)
             view = plans.empty_view(batch_id, plan)
             return await Work(app, records, form, stream).carry_out([view], new=records.records_of(batch_id))

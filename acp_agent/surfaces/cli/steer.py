@@ -37,7 +37,7 @@ async def _resume(name: str | None, everything: bool, jobs: int, output: str, ou
     from acp_agent.surfaces.cli.outcome import Form, Work, result_stream
 
     async with open_app(os.environ, Path.cwd()) as app:
-        batches = await app.unfinished(wanted, everything)
+        batches = await app.batches.unfinished(wanted, everything)
         if not batches:
             where = f"{one_line(name)} has nothing to go on with" if name else "nothing was interrupted"
             raise NothingSelected(where, hint=f"acp show {one_line(name)}" if name else "acp ps")
@@ -66,7 +66,7 @@ async def _cancel(name: str, note: str) -> int:
 
     async with open_app(os.environ, Path.cwd()) as app:
         for row in rows:
-            await app.cancel(row.run_id, note=note)
+            await app.batches.cancel(row.run_id, note=note)
         ended = {row.run_id for row in records.find(name).rows() if row.status == "ended"}
     for row in rows:
         # One that another process drives ends a moment later.

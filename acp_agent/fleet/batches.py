@@ -1,0 +1,203 @@
+"""Batches: planned, started, driven, resumed, and what becomes of their results."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from acp_agent.config.paths import database_path, state_dir
+from acp_agent.config.settings import settings_not_in_force
+from acp_agent.domain.budget import Limits
+from acp_agent.domain.errors import Refused, UsageError
+from acp_agent.domain.events import Accepted, BatchEnded, Decision, Event, Rejected
+from acp_agent.domain.policy import Mode
+from acp_agent.domain.ports import Journal
+from acp_agent.domain.request import RunRequest
+from acp_agent.domain.run import RunState
+from acp_agent.fleet import land
+from acp_agent.fleet.ask import RunAsk
+from acp_agent.fleet.plan import Agent, Job, Plan, Price, Target, build, streams
+from acp_agent.fleet.resolve import Resolved, Site, resolve
+from acp_agent.fleet.view import BatchView
+from acp_agent.runs.bus import Bus, Subscription
+from acp_agent.runs.models import Models
+from acp_agent.runs.port import Engine
+from acp_agent.runs.runner import Runner
+from acp_agent.store.reads import Reads
+
+MANY = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """The batches of a store, as one process sees them."""
+
+    environ: Mapping[str, str]
+    cwd: Path
+    models: Models
+    journal: Journal
+    runner: Runner
+    engine: Engine
+    bus: Bus
+
+    async def plan(self, ask: RunAsk) -> Plan:
+        """What `ask` would start; spends and writes nothing. UsageError 2, NothingSelected 5, Refused 6."""
+        settings = self.models.settings
+        found = await resolve(ask, self.cwd, self.environ)
+        models, source = await self._chains(ask, found)
+        max_cost = _least(ask.max_cost, found.per_batch, settings.table.budget.per_batch)
+        schema = ask.answer_schema or (found.task.answer_schema if found.task else None)
+        job = Job(
+            prompt=found.prompt,
+            read_only=found.read_only,
+            commit=ask.commit,
+            answer_schema=schema,
+            max_cost=max_cost,
+        )
+        targets = [self._target(ask, found, site, models[site.project]) for site in found.sites]
+        plan = build(job, targets, self._price, source, state_dir(self.environ) / "worktrees")
+        unused = (f"config.toml: {key} is not acted on by this version" for key in settings_not_in_force(settings))
+        return plan.with_warnings((*found.warnings, *unused))
+
+    async def start(self, plan: Plan, actor: str = "cli") -> str:
+        """Put the batch and its runs on record as queued, in one transaction; returns the batch's id."""
+        await self.journal.create(streams(plan), actor)
+        return plan.batch_id
+
+    async def work(self, batch_id: str, jobs: int, on_event: Callable[[Event], None] | None = None) -> None:
+        """Drive the runs of a batch until each has ended or waits; `on_event` sees every fact as it is recorded."""
+        with self.bus.subscribe("*") as subscription:
+            async with anyio.create_task_group() as group:
+                if on_event is not None:
+                    group.start_soon(_forward, subscription, on_event)
+                await self.engine.work(batch_id, jobs)
+                subscription.close()
+        await self._close_batch(batch_id)
+
+    async def answer(self, run_id: str, decision: Decision, call_id: str | None = None, note: str = "") -> None:
+        """A person's answer to what a run waits for."""
+        await self.runner.answer(self.engine, run_id, decision, call_id=call_id, note=note, actor="cli")
+
+    async def cancel(self, run_id: str, note: str = "") -> None:
+        """Ask a run to end, wherever it is driven; one that nobody drives is ended here."""
+        await self.runner.cancel(self.engine, run_id, note=note, actor="cli")
+
+    async def diff(self, run_id: str, stat: bool = False) -> str:
+        """What a run changed, as a patch or as git's `--stat`."""
+        state, request = await self._request(run_id)
+        commit = state.committed.commit if state.committed else None
+        return await (land.stat if stat else land.diff)(request.workplace, commit)
+
+    async def accept(self, run_id: str) -> str:
+        """Merge a run's commit into the branch it started from; returns that branch's new head."""
+        state, request = await self._request(run_id)
+        if not state.ended:
+            raise Refused(f"{run_id} has not ended yet", hint=f"acp show {run_id}")
+        if isinstance(state.landed, Rejected):
+            raise Refused(f"{run_id} was rejected", hint=f"its commit is kept: git merge {state.landed.ref}")
+        accepted = await land.accept(run_id, request.workplace)
+        if state.landed is None:
+            await self.journal.note(run_id, [accepted], "cli")
+        return accepted.commit
+
+    async def reject(self, run_id: str, note: str = "") -> None:
+        """Put a run's result aside: its branch and worktree go, its commit is kept under a ref."""
+        state, request = await self._request(run_id)
+        if not state.ended:
+            raise Refused(f"{run_id} has not ended yet", hint=f"acp cancel {run_id}")
+        if isinstance(state.landed, Accepted):
+            raise Refused(f"{run_id} was accepted already", hint=f"undo it with git revert {state.landed.commit}")
+        if request.workplace.kind == "inplace":
+            raise Refused(
+                f"{run_id} worked in place: there is no branch to put aside", hint="use git to undo its changes"
+            )
+        rejected = await land.reject(run_id, request.workplace, note)
+        if state.landed is None:
+            await self.journal.note(run_id, [rejected], "cli")
+
+    async def unfinished(self, batch_id: str | None, everything: bool) -> list[str]:
+        """Batches with runs that somebody should drive on: the one named, all, or else the newest; oldest first.
+
+        Raises Refused when the one named is being worked on by another process.
+        """
+        with Reads(database_path(self.environ)) as reads:
+            batches = [batch_id] if batch_id else [batch.id for batch in reads.batches(MANY)]
+            found = []
+            for each in batches:
+                alive = [row for row in reads.runs(batch_id=each, limit=MANY) if row.status in ("queued", "running")]
+                if alive and any(row.driven for row in alive):
+                    if batch_id:
+                        raise Refused(f"{batch_id} is worked on by another process", hint=f"acp logs -f {batch_id}")
+                elif alive:
+                    found.append(each)
+        return list(reversed(found if everything or batch_id else found[:1]))
+
+    async def _request(self, run_id: str) -> tuple[RunState, RunRequest]:
+        state = await self.runner.state(run_id)
+        if state.request is None:
+            raise UsageError(f"there is no run {run_id}", hint="acp ps")
+        return state, state.request
+
+    async def _close_batch(self, batch_id: str) -> None:
+        """Put the outcome of the whole batch on record."""
+        view = BatchView(batch_id)
+        with Reads(database_path(self.environ)) as reads:
+            for run in reads.runs(batch_id=batch_id, limit=MANY):
+                for row in reads.events(run.id):
+                    view.apply(run.id, row.seq, row.ts, row.data)
+        code, reason = view.exit()
+        await self.journal.note(batch_id, [BatchEnded(exit_code=int(code), reason=reason)], "cli")
+
+    async def _chains(self, ask: RunAsk, found: Resolved) -> tuple[dict[str, tuple[str, ...]], str]:
+        """The chain of each project, and why."""
+        task = found.task.model if found.task else None
+        named = {
+            site.project: self.models.named(
+                flag=ask.model, task=task, project=site.model, role=_role_name(ask, found, site)
+            )
+            for site in found.sites
+        }
+        if all(named.values()):
+            return {name: chain or () for name, chain in named.items()}, "--model" if ask.model else "as configured"
+        choice = await self.models.found()
+        row = choice.rows[-1]
+        return {name: chain or choice.models for name, chain in named.items()}, f"{row.source}: {row.why}"
+
+    def _target(self, ask: RunAsk, found: Resolved, site: Site, models: tuple[str, ...]) -> Target:
+        name = _role_name(ask, found, site)
+        role = self.models.settings.role(name)
+        defaults = Limits()
+        caps = (found.task.max_cost if found.task else None, site.max_cost, role.max_cost)
+        limits = Limits(
+            max_steps=ask.max_steps or role.max_steps or defaults.max_steps,
+            max_time=ask.timeout or _least(site.timeout, role.max_time) or defaults.max_time,
+            max_cost=ask.max_cost_each if ask.max_cost_each is not None else _least(*caps),
+        )
+        agent = Agent(
+            models=models,
+            limits=limits,
+            role=name,
+            role_prompt=role.prompt or "",
+            mode=role.policy or Mode.AUTO,
+        )
+        return Target(agent=agent, site=site)
+
+    def _price(self, model: str) -> Price:
+        price = self.models.price(model)
+        return Price(price.input, price.output) if price else Price(None, None)
+
+
+async def _forward(subscription: Subscription, on_event: Callable[[Event], None]) -> None:
+    async for item in subscription:
+        if isinstance(item, Event):
+            on_event(item)
+
+
+def _role_name(ask: RunAsk, found: Resolved, site: Site) -> str:
+    return ask.role or (found.task.role if found.task else None) or site.role or "coder"
+
+
+def _least(*caps: float | None) -> float | None:
+    """The tightest of several caps."""
+    return min((cap for cap in caps if cap is not None), default=None)

@@ -1,0 +1,57 @@
+"""Which models a run is asked of: what a person or the configuration names, else what discovery finds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from acp_agent.config.settings import Settings, model_for, resolve_chain
+from acp_agent.domain.errors import UsageError
+from acp_agent.llm.check import ModelCheck, check_model
+from acp_agent.llm.discover import Choice, Found, choose, survey
+from acp_agent.llm.gateway import Gateway
+from acp_agent.llm.provider import ModelPrice
+
+NO_MODEL = "set OPENAI_API_KEY or OPENAI_BASE_URL, start a LiteLLM proxy or Ollama, or give --model; acp models ls"
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The models of this process."""
+
+    settings: Settings
+    environ: Mapping[str, str]
+    gateway: Gateway
+
+    def named(
+        self, *, flag: str | None, role: str, task: str | None = None, project: str | None = None
+    ) -> tuple[str, ...] | None:
+        """The chain somebody named, the strongest first: flag, ACP_MODEL, task, project, role, the alias `main`."""
+        return model_for(self.settings, flag=flag, environ=self.environ, task=task, project=project, role=role)
+
+    async def found(self) -> Choice:
+        """What discovery finds on this machine. Raises UsageError where there is no model at all."""
+        choice = await choose({}, self.environ)
+        if not choice.models:
+            looked = "; ".join(f"{row.source}: {row.why}" for row in choice.rows)
+            raise UsageError(f"no model was found ({looked})", hint=NO_MODEL)
+        return choice
+
+    async def survey(self) -> tuple[Found, ...]:
+        """Every place a model was looked for, what was found there and why."""
+        return await survey(self._named(), self.environ)
+
+    async def check(self, names: Sequence[str]) -> list[ModelCheck]:
+        """One real call to each of `names` (aliases or models; by default the chain that a run would use)."""
+        chosen = [model for name in names for model in resolve_chain(self.settings, name)]
+        if not names:
+            chosen = list((await choose(self._named(), self.environ)).models)
+        if not chosen:
+            raise UsageError("no model was found", hint=NO_MODEL)
+        return [await check_model(self.gateway, model) for model in dict.fromkeys(chosen)]
+
+    def price(self, model: str) -> ModelPrice | None:
+        """Price and sizes of `provider/model`; None where the price is unknown."""
+        return self.gateway.price(model)
+
+    def _named(self) -> dict[str, tuple[str, ...]]:
+        chain = self.named(flag=None, role="coder")
+        return {"ACP_MODEL" if self.environ.get("ACP_MODEL") else "config.toml": chain} if chain else {}
