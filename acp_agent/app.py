@@ -26,9 +26,11 @@ from acp_agent.llm.prices import PriceTable
 from acp_agent.llm.provider import ModelPrice, Provider
 from acp_agent.llm.sources import providers_of
 from acp_agent.runs.bus import Bus
+from acp_agent.runs.conversations import Conversations
 from acp_agent.runs.models import Models
 from acp_agent.runs.parts import Parts
 from acp_agent.runs.runner import Runner
+from acp_agent.runs.sessions import Sessions
 from acp_agent.store.journal import SqliteJournal
 from acp_agent.store.owner import owner_of_this_process
 from acp_agent.tools.guard import open_tools
@@ -46,6 +48,8 @@ class App:
     engine: LocalEngine
     models: Models
     batches: Batches
+    sessions: Sessions
+    conversations: Conversations
 
 
 def _providers(settings: Settings, environ: Mapping[str, str]) -> dict[str, Provider]:
@@ -70,7 +74,9 @@ def _providers(settings: Settings, environ: Mapping[str, str]) -> dict[str, Prov
 
 def _tools(redact: Redactor, sandbox: Sandbox) -> Callable[[RunRequest, str], Awaitable[Tools]]:
     async def tools_of(request: RunRequest, path: str) -> Tools:
-        return await open_tools(Path(path), read_only=request.read_only, redactor=redact, sandbox=sandbox)
+        return await open_tools(
+            Path(path), read_only=request.read_only, unattended=not request.attended, redactor=redact, sandbox=sandbox
+        )
 
     return tools_of
 
@@ -101,7 +107,9 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
             engine = LocalEngine(journal, runner, owner_of_this_process())
             models = Models(settings, environ, gateway)
             batches = Batches(environ, cwd, models, journal, runner, engine, bus)
-            yield App(environ, settings, journal, runner, engine, models, batches)
+            sessions = Sessions(journal)
+            conversations = Conversations(models, journal, sessions, runner, engine, bus)
+            yield App(environ, settings, journal, runner, engine, models, batches, sessions, conversations)
     finally:
         with anyio.CancelScope(shield=True):
             await gateway.aclose()

@@ -111,13 +111,14 @@ class ToolRefused(Frozen):
 
 
 class ApprovalAsked(Frozen):
-    """A person must decide about one call; the run waits."""
+    """A person must decide about one call; the run waits. `preview` is the unified diff it would make, where known."""
 
     type: Literal["approval_asked"] = "approval_asked"
     call_id: str
     tool: str
     risk: Risk
     title: str
+    preview: str | None = None
 
 
 class ApprovalGiven(Frozen):

@@ -54,6 +54,11 @@ class Prepared(Protocol):
         """What is recorded before the effect."""
         ...
 
+    @property
+    def preview(self) -> str | None:
+        """The unified diff it would make, None where nobody knows before."""
+        ...
+
     async def run(self) -> ToolResult:
         """Do it. Errors of the tool are results; only cancellation and bugs raise."""
         ...

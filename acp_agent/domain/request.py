@@ -38,8 +38,9 @@ class RunRequest(Frozen):
     """One unit of work. `models` is the resolved chain, each `provider/model`, tried in that order.
 
     `answer_schema` is a JSON schema the final answer must fit. `scopes` are the budgets every call is booked in.
-    `effort` is the thought level asked of the model, None for its own. `instructions` is the project's AGENTS.md as it
-    was read at the start. `setup` is a command run once in a new worktree.
+    `attended` says that a person watches, `effort` is the thought level asked of the model, None for its own.
+    `instructions` is the project's AGENTS.md as it was read at the start. `setup` is a command run once in a new
+    worktree.
     """
 
     prompt: str
@@ -61,3 +62,4 @@ class RunRequest(Frozen):
     setup: str | None = None
     gates: tuple[Gate, ...] = ()
     title: str = ""
+    attended: bool = False

@@ -86,6 +86,7 @@ class RunState(Frozen):
     spent: Spent = Field(default_factory=Spent)
     seen: dict[str, str | None] = Field(default_factory=dict)
     plan: tuple[PlanStep, ...] = ()
+    asked: ApprovalAsked | None = None
     limit: LimitReason | None = None
     limit_detail: str = ""
     last_stop: str | None = None
@@ -210,12 +211,12 @@ def _acted(
         case ToolFinished() | ToolRefused():
             return _closed(state, fact.call_id, fact.result)
         case ApprovalAsked():
-            return _call(state, fact.call_id, phase="asked")
+            return {**_call(state, fact.call_id, phase="asked"), "asked": fact}
         case ApprovalGiven():
             phase: Phase = "denied" if fact.decision == "deny" else "allowed"
             if fact.decision in ("done", "retry", "skip"):
                 phase = "unknown"
-            return {**_call(state, fact.call_id, phase=phase, decision=fact.decision), "waiting": None}
+            return {**_call(state, fact.call_id, phase=phase, decision=fact.decision), "waiting": None, "asked": None}
         case _:
             assert_never(fact)
 

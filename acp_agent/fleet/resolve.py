@@ -17,9 +17,8 @@ from acp_agent.domain.request import Gate
 from acp_agent.fleet.ask import RunAsk
 from acp_agent.fleet.repository import dirty_files, repository
 from acp_agent.fleet.select import HOW, Selection, select
+from acp_agent.runs.instructions import read_instructions
 
-INSTRUCTIONS = "AGENTS.md"
-INSTRUCTIONS_CAP = 32_768
 GIT_AT_ONCE = 4
 
 
@@ -164,18 +163,5 @@ def _site_of(project: Project, root: Path, subdir: str = "") -> Site:
         max_cost=project.max_cost,
         setup=project.setup,
         gates=project.gates,
-        instructions=_instructions(root, subdir),
+        instructions=read_instructions(root / subdir, root),
     )
-
-
-def _instructions(root: Path, subdir: str) -> str:
-    """The nearest AGENTS.md from the project's directory up to its repository's root; at most 32 KiB of it."""
-    folder = root / subdir
-    for place in (folder, *folder.parents):
-        path = place / INSTRUCTIONS
-        if path.is_file() and not path.is_symlink():
-            with path.open("rb") as file:
-                return file.read(INSTRUCTIONS_CAP).decode("utf-8", "replace")
-        if place == root:
-            break
-    return ""

@@ -190,7 +190,9 @@ class Driver:
             return
         title = prepared.intent.title or call.name
         await self.record(
-            ApprovalAsked(call_id=call.call_id, tool=call.name, risk=action.risk, title=title),
+            ApprovalAsked(
+                call_id=call.call_id, tool=call.name, risk=action.risk, title=title, preview=prepared.preview
+            ),
             Parked(waiting="approval", call_id=call.call_id, detail=title),
         )
 

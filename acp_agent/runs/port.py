@@ -34,8 +34,12 @@ class Engine(Protocol):
         """Drive up to `jobs` runs at once until none can be claimed and none is under way."""
         ...
 
+    async def drive(self, run_id: str) -> RunState:
+        """Drive one queued run here until it ends or waits. Raises Refused when it cannot be claimed."""
+        ...
+
     async def cancel(self, run_id: str) -> None:
-        """A cancellation is on record: tell the driver, if it is here."""
+        """A cancellation is on record: tell the driver; a run nobody drives is brought to its end."""
         ...
 
     async def wake(self, run_id: str) -> None:

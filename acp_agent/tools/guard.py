@@ -129,6 +129,11 @@ class Prepared:
     ready: Ready
     intent: Intent
 
+    @property
+    def preview(self) -> str | None:
+        """The diff it would make, for a person who must approve it; None where nobody knows before."""
+        return None if self.ready.preview is None else _clean(self.guard.redactor(self.ready.preview))
+
     async def run(self) -> ToolResult:
         """Do it once. What the tool could not do is a result; only cancellation and bugs raise."""
         result: ToolResult | None = None

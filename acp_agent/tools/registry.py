@@ -67,10 +67,11 @@ def other_names(**ours: str) -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A call that is valid and has had no effect yet: what to record, and the effect."""
+    """A call that is valid and has had no effect yet: what to record, the effect, and its diff where it is known."""
 
     intent: Intent
     run: Callable[[], Awaitable[ToolResult]]
+    preview: str | None = None
 
 
 A = TypeVar("A", bound=Arguments)
