@@ -7,6 +7,10 @@ from acp_agent.domain.events import Event, SessionChanged, SessionDeleted, Sessi
 from acp_agent.domain.policy import Mode
 
 
+DEFAULT = "default"
+"""The value of a change that takes a choice back: model or effort are again what they are without one."""
+
+
 class SessionState(Frozen):
     """What the next run of a session is asked with. `allowed` names what a person allows always."""
 
@@ -44,7 +48,8 @@ def _changes(event: Event) -> dict[str, object]:
         case SessionStarted() as fact:
             return {**fact.model_dump(exclude={"type"}), "session_id": event.stream_id}
         case SessionChanged() as fact:
-            return fact.model_dump(exclude={"type"}, exclude_none=True)
+            changes = fact.model_dump(exclude={"type"}, exclude_none=True)
+            return {name: None if value == DEFAULT else value for name, value in changes.items()}
         case SessionDeleted():
             return {"deleted": True}
         case _:

@@ -165,13 +165,18 @@ PRICED = "[providers.openai.prices.test-model]\ninput = 10.0\noutput = 50.0\n"
 
 
 def test_a_money_cap_is_never_overshot(tmp_path: Path) -> None:
-    endless = Rule(contains=PROMPT, turns=[READ, Step(tools=[("list_files", {})])], repeat_last=True)
+    tokens = {"prompt_tokens": 4000, "completion_tokens": 200}
+    endless = Rule(contains=PROMPT, turns=[Step(tools=[("list_files", {})], usage=tokens)], repeat_last=True)
     with world_of(tmp_path, [endless], config=PRICED) as world:
-        ending = world.acp("run", PROMPT, "--all", "--max-cost", "4", "--yes")
+        ending = world.acp("run", PROMPT, "--all", "--max-cost", "1.5", "--yes")
         assert ending.exit_code == 3, said(ending)
+        assert set(outcomes(world).values()) == {("ended", "max_cost")}
         record = world.record()
         (batch,) = (budget for scope, budget in record.budgets.items() if scope.startswith("batch:"))
-        assert 0 < batch.spent <= 4
+        # 4,000 tokens at 10 US$ a million and 200 at 50 are 5 cents a call.
+        replies = sum(event.type == "model_replied" for run in record.runs for event in record.events[run.id])
+        assert batch.spent == pytest.approx(0.05 * replies)
+        assert 0.5 < batch.spent <= 1.5
         assert batch.reserved == pytest.approx(0)
         assert batch.spent == pytest.approx(sum(run.cost for run in record.runs))
 

@@ -1,0 +1,216 @@
+"""From facts and words of a run to `session/update`s: the only place that knows how a fact looks in an editor."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from acp_agent.domain.events import (
+    ApprovalAsked,
+    Event,
+    ModelCalled,
+    ModelReplied,
+    RunEnded,
+    RunStarted,
+    ToolFinished,
+    ToolRefused,
+    ToolStarted,
+)
+from acp_agent.domain.message import ToolCall, Word
+from acp_agent.domain.tool import PlanStep, ToolResult
+from acp_agent.surfaces.acp.diffs import diff_content
+
+Update = dict[str, Any]
+
+RAW_OUTPUT_CAP = 65_536
+LIMITS = {
+    "max_steps": "the limit of steps",
+    "max_tool_calls": "the limit of tool calls",
+    "max_tokens": "the limit of tokens",
+    "max_cost": "the money for this run",
+    "max_time": "the time for this run",
+}
+KINDS = {
+    "read_file": "read",
+    "list_files": "search",
+    "search": "search",
+    "edit_file": "edit",
+    "write_file": "edit",
+    "shell": "execute",
+    "plan": "think",
+}
+"""The protocol's kind of each of our tools."""
+
+
+class Narrator:
+    """Tells one run to an editor. `root` is where it works; `window` the context size of a model in tokens.
+
+    `cost` is what earlier runs of the session cost, US dollars. With `replay` the prompt itself is told too.
+    """
+
+    def __init__(self, root: str, window: Callable[[str], int], cost: float = 0.0, *, replay: bool = False) -> None:
+        self._root = root
+        self._window = window
+        self._cost = cost
+        self._replay = replay
+        self._message = ""
+        self._told = {"text": "", "reasoning": ""}
+
+    @property
+    def cost(self) -> float:
+        """US dollars of the session up to the last fact told."""
+        return self._cost
+
+    def word(self, word: Word) -> Update:
+        """A piece of the reply under way."""
+        self._told[word.kind] += word.text
+        return self._chunk(word.kind, word.text)
+
+    def fact(self, event: Event) -> list[Update]:
+        """What an editor is shown of a fact; most facts are nobody's business there."""
+        match event.data:
+            case RunStarted(request=request):
+                return [_text("user_message_chunk", request.prompt, event.stream_id)] if self._replay else []
+            case ModelCalled(call_id=call_id):
+                self._message, self._told = call_id, {"text": "", "reasoning": ""}
+                return []
+            case ModelReplied() as fact:
+                return self._replied(fact)
+            case ToolStarted() | ToolFinished() | ToolRefused() | ApprovalAsked() as fact:
+                return self._acted(fact)
+            case RunEnded() as fact:
+                words = ending(fact)
+                return [_text("agent_message_chunk", words, f"{event.stream_id}-end")] if words else []
+            case _:
+                return []
+
+    def _replied(self, fact: ModelReplied) -> list[Update]:
+        message = fact.reply.message
+        rest = (("reasoning", message.reasoning), ("text", message.text))
+        updates = [self._chunk(kind, text) for kind, whole in rest if (text := self._untold(kind, whole))]
+        updates += [self._proposed(call) for call in message.calls]
+        self._cost += fact.cost or 0.0
+        usage = fact.reply.usage
+        if usage is not None:
+            used = usage.input_tokens + usage.output_tokens
+            size = max(self._window(fact.reply.model), used)
+            money = {"amount": round(self._cost, 6), "currency": "USD"}
+            updates.append({"sessionUpdate": "usage_update", "used": used, "size": size, "cost": money})
+        return updates
+
+    def _untold(self, kind: str, whole: str) -> str:
+        """What of a reply the words have not told: a slow reader may have lost some."""
+        told = self._told[kind]
+        if whole.startswith(told):
+            return whole[len(told) :]
+        self._message += "-whole"
+        return whole
+
+    def _chunk(self, kind: str, text: str) -> Update:
+        return _text("agent_message_chunk" if kind == "text" else "agent_thought_chunk", text, self._message)
+
+    def _proposed(self, call: ToolCall) -> Update:
+        arguments = _arguments(call)
+        update: Update = {
+            "sessionUpdate": "tool_call",
+            "toolCallId": call.call_id,
+            "title": call.name,
+            "kind": KINDS.get(call.name, "other"),
+            "status": "pending",
+            "rawInput": arguments,
+        }
+        path = arguments.get("path") if isinstance(arguments, Mapping) else None
+        if isinstance(path, str) and path:
+            update["locations"] = [{"path": self._absolute(path)}]
+        return update
+
+    def _acted(self, fact: ToolStarted | ToolFinished | ToolRefused | ApprovalAsked) -> list[Update]:
+        update: Update = {"sessionUpdate": "tool_call_update", "toolCallId": fact.call_id}
+        match fact:
+            case ToolStarted(intent=intent):
+                update |= {"status": "in_progress", "title": intent.title or fact.tool}
+                if intent.after:
+                    update["locations"] = [{"path": self._absolute(path)} for path in intent.after]
+                return [update]
+            case ApprovalAsked(title=title):
+                return [update | {"title": title, "content": self.preview(fact)}]
+            case ToolFinished(result=result) | ToolRefused(result=result):
+                update |= {
+                    "status": "completed" if result.status == "ok" else "failed",
+                    "rawOutput": raw_output(result),
+                }
+                update["content"] = self._content(fact.tool, result)
+                return [update, *_plan(result.plan)]
+
+    def preview(self, asked: ApprovalAsked) -> list[Update]:
+        """What a person sees before a call is approved: its diff, or the command."""
+        if asked.preview:
+            return diff_content(asked.preview, self._root)
+        return [_content(_fenced(asked.title))] if asked.tool == "shell" else []
+
+    def _content(self, tool: str, result: ToolResult) -> list[Update]:
+        if result.diff and result.status == "ok":
+            return diff_content(result.diff, self._root)
+        text = result.output + (f"\nHint: {result.hint}" if result.hint else "")
+        if not text:
+            return []
+        return [_content(_fenced(text) if tool in ("shell", "search", "list_files") else text)]
+
+    def _absolute(self, path: str) -> str:
+        return str(PurePath(self._root) / path)
+
+
+def ending(fact: RunEnded) -> str:
+    """The visible words about an end that the model did not choose; empty where there is nothing to explain."""
+    if fact.reason in LIMITS:
+        return f"\n\n*Stopped: {LIMITS[fact.reason]} is used up. Send another message to go on.*"
+    if fact.reason in ("error", "stalled"):
+        return f"\n\n**The run ended with an error:** {fact.message}"
+    if fact.reason == "refusal":
+        return "\n\n*The model refused to go on.*"
+    return ""
+
+
+def stop_reason(reason: str) -> str:
+    """The protocol's stop reason for a run's; an error ended visibly, so that the session stays usable."""
+    if reason in ("max_steps", "max_tool_calls", "max_cost", "max_time"):
+        return "max_turn_requests"
+    return reason if reason in ("end_turn", "max_tokens", "refusal", "cancelled") else "end_turn"
+
+
+def raw_output(result: ToolResult) -> Update:
+    """A result for machines, without what the content shows already."""
+    raw = result.model_dump(mode="json", exclude={"diff", "seen", "plan"}, exclude_none=True)
+    output = raw["output"]
+    if len(output) > RAW_OUTPUT_CAP:
+        raw["output"] = f"{output[:RAW_OUTPUT_CAP]}\n[... {len(output) - RAW_OUTPUT_CAP} characters more in the record]"
+    return raw
+
+
+def _plan(steps: tuple[PlanStep, ...] | None) -> list[Update]:
+    if steps is None:
+        return []
+    entries = [{"content": step.text, "priority": "medium", "status": step.status} for step in steps]
+    return [{"sessionUpdate": "plan", "entries": entries}]
+
+
+def _arguments(call: ToolCall) -> Any:
+    try:
+        return json.loads(call.arguments)
+    except (ValueError, RecursionError):
+        return {"arguments": call.arguments}
+
+
+def _text(kind: str, text: str, message_id: str) -> Update:
+    return {"sessionUpdate": kind, "messageId": message_id, "content": {"type": "text", "text": text}}
+
+
+def _content(text: str) -> Update:
+    return {"type": "content", "content": {"type": "text", "text": text}}
+
+
+def _fenced(text: str) -> str:
+    """`text` as it is, in a fence that it cannot close."""
+    longest = max((len(run) for run in text.split("\n") if run and set(run) == {"`"}), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text.rstrip()}\n{fence}"
