@@ -14,6 +14,8 @@ from acp_agent.config.settings import (
     load_settings,
     resolve_keys,
 )
+from acp_agent.config.settings_tables import Prices
+from acp_agent.domain.errors import UsageError
 from acp_agent.domain.ports import Tools
 from acp_agent.domain.redact import Redactor, secrets_of
 from acp_agent.domain.request import RunRequest
@@ -52,6 +54,9 @@ class App:
     conversations: Conversations
 
 
+MILLION = 1_000_000
+
+
 def _providers(settings: Settings, environ: Mapping[str, str]) -> dict[str, Provider]:
     """What the environment says of each provider, with what the user's config says on top."""
     providers = providers_of(environ)
@@ -67,9 +72,14 @@ def _providers(settings: Settings, environ: Mapping[str, str]) -> dict[str, Prov
     for model, price in settings.prices().items():
         name, _, rest = model.partition("/")
         provider = providers.get(name, Provider(name=name))
-        own = ModelPrice(input=price.input, output=price.output, cached=price.cached_input)
+        own = _per_token(price)
         providers[name] = provider.model_copy(update={"prices": {**provider.prices, rest: own}})
     return providers
+
+
+def _per_token(price: Prices) -> ModelPrice:
+    cached = None if price.cached_input is None else price.cached_input / MILLION
+    return ModelPrice(input=price.input / MILLION, output=price.output / MILLION, cached=cached)
 
 
 def _tools(redact: Redactor, sandbox: Sandbox) -> Callable[[RunRequest, str], Awaitable[Tools]]:
@@ -94,12 +104,18 @@ def _crash_points(environ: Mapping[str, str]) -> Callable[[str], None] | None:
 async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
     """The parts of this process, open until the block ends. Raises UsageError for bad settings or a bad database."""
     settings = load_settings(environ)
-    redact = Redactor(secrets_of(environ))
+    providers = _providers(settings, environ)
+    keys = (key.get_secret_value() for provider in providers.values() for key in provider.keys)
+    redact = Redactor((*secrets_of(environ), *keys))
     sandbox = Sandbox(level=settings.table.sandbox.level)
     bus = Bus()
-    gateway = Gateway(_providers(settings, environ), PriceTable())
+    gateway = Gateway(providers, PriceTable())
     path = database_path(environ)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        await anyio.Path(path.parent).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "set ACP_HOME to a folder of your own"
+        raise UsageError(f"the state folder {path.parent} cannot be made: {error.strerror}", hint=hint) from None
     try:
         async with SqliteJournal(path, crash=_crash_points(environ)) as journal:
             places = GitWorkplaces(SandboxedCommands(sandbox, redact), SandboxedCommands(sandbox, redact, network=True))

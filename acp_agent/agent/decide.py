@@ -25,6 +25,7 @@ from acp_agent.domain.run import RunState
 from acp_agent.domain.tool import ToolSpec
 
 ANSWER_TRIES = 2
+GATE_WORDS = 600
 
 
 def next_action(state: RunState, specs: Mapping[str, ToolSpec], elapsed: float) -> Action:
@@ -66,7 +67,15 @@ def wind_up(state: RunState, request: RunRequest, ending: Finish) -> Action:
         due = next((gate for gate in request.gates if gate.name not in done), None)
         if due is not None:
             return Verify(due)
-    return Commit() if works and request.commit and state.committed is None else ending
+    if works and request.commit and state.committed is None:
+        return Commit()
+    return Finish(ending.reason, ending.message or _failed_gates(state))
+
+
+def _failed_gates(state: RunState) -> str:
+    """What the gates that failed said at last."""
+    failed = (gate for gate in state.gates if not gate.passed)
+    return "\n".join(f"gate {gate.gate} failed:\n{gate.output.strip()[-GATE_WORDS:]}" for gate in failed)
 
 
 def _unchecked(state: RunState, request: RunRequest) -> bool:

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from acp_agent.domain.base import Frozen
 from acp_agent.domain.budget import LimitReason, Spent
+from acp_agent.domain.errors import TRANSIENT_FAULTS
 from acp_agent.domain.events import (
     Accepted,
     AnswerChecked,
@@ -180,7 +181,7 @@ def _replied(state: RunState, fact: ModelReplied) -> dict[str, object]:
     spent = _charged(state.spent, fact.cost)
     return {
         "model_call": None,
-        "failures": (),
+        "failures": tuple(failure for failure in state.failures if failure.fault not in TRANSIENT_FAULTS),
         "messages": (*state.messages, message),
         "calls": tuple(OpenCall(call=call) for call in message.calls),
         "last_stop": fact.reply.stop,

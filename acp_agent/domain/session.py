@@ -6,7 +6,6 @@ from acp_agent.domain.base import Frozen
 from acp_agent.domain.events import Event, SessionChanged, SessionDeleted, SessionStarted
 from acp_agent.domain.policy import Mode
 
-
 DEFAULT = "default"
 """The value of a change that takes a choice back: model or effort are again what they are without one."""
 

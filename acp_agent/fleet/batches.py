@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from acp_agent.config.paths import database_path, state_dir
 from acp_agent.config.settings import settings_not_in_force
@@ -25,6 +26,7 @@ from acp_agent.runs.models import Models
 from acp_agent.runs.port import Engine
 from acp_agent.runs.runner import Runner
 from acp_agent.store.reads import Reads
+from acp_agent.tools.sandbox import Sandbox, level_for
 
 MANY = 10_000
 
@@ -45,6 +47,7 @@ class Batches:
         """What `ask` would start; spends and writes nothing. UsageError 2, NothingSelected 5, Refused 6."""
         settings = self.models.settings
         found = await resolve(ask, self.cwd, self.environ)
+        await self._check_commands(found)
         models, source = await self._chains(ask, found)
         max_cost = _least(ask.max_cost, found.per_batch, settings.table.budget.per_batch)
         schema = ask.answer_schema or (found.task.answer_schema if found.task else None)
@@ -148,6 +151,17 @@ class Batches:
                     view.apply(run.id, row.seq, row.ts, row.data)
         code, reason = view.exit()
         await self.journal.note(batch_id, [BatchEnded(exit_code=int(code), reason=reason)], "cli")
+
+    async def _check_commands(self, found: Resolved) -> None:
+        """Refuse gates and set-ups that could not run, before anything is spent."""
+        if found.read_only or not any(site.gates or site.setup for site in found.sites):
+            return
+        sandbox = Sandbox(level=self.models.settings.table.sandbox.level)
+        if await anyio.to_thread.run_sync(level_for, sandbox) is None:
+            raise Refused(
+                "the projects have gates or a setup, and commands cannot run here: there is no working bubblewrap",
+                hint="install bubblewrap, or choose a level in config.toml under [sandbox]; see acp doctor",
+            )
 
     async def _chains(self, ask: RunAsk, found: Resolved) -> tuple[dict[str, tuple[str, ...]], str]:
         """The chain of each project, and why."""

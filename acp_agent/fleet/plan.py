@@ -17,8 +17,12 @@ from acp_agent.runs.runner import new_run
 
 TYPICAL_LOW = (2, 4_000, 300)
 TYPICAL_HIGH = (15, 12_000, 600)
+FIRST_INPUT = 8_000
+"""Tokens that the system text, the tools and a prompt can have at worst."""
 CAPPED_OUTPUT = 8_192
-"""Tokens of one reply under a money cap: the worst case that is set aside before a call."""
+LEAST_OUTPUT = 1_024
+"""Tokens of one reply under a money cap, at most and at least: the worst case that is set aside before a call."""
+OUTPUTS_IN_A_CAP = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,20 +122,22 @@ def build(job: Job, targets: Sequence[Target], price: Callable[[str], Price], so
     if unknown and (job.max_cost is not None or any(target.agent.limits.max_cost is not None for target in targets)):
         raise Refused(
             f"the price of {', '.join(unknown)} is unknown, so a money cap cannot be kept",
-            hint="set it in config.toml under [providers.NAME.prices], in US$ per token, or leave the cap out",
+            hint="set it in config.toml: [providers.NAME.prices.MODEL], input and output in US$ per million tokens",
         )
     first = [price(target.agent.models[0]) for target in targets]
     low = None if unknown else sum(_cost(each, *TYPICAL_LOW) for each in first)
     high = None if unknown else sum(_cost(each, *TYPICAL_HIGH) for each in first)
     if job.max_cost is not None and low is not None and low > job.max_cost:
         raise Refused(
-            f"the estimate (at least ${low:.2f}) is over the budget of ${job.max_cost:.2f}",
+            f"the estimate (at least {dollars(low)}) is over the budget of {dollars(job.max_cost)}",
             hint="raise --max-cost or select fewer projects",
         )
+    for target in targets:
+        _check_room(job, target, price)
     return Plan(
         batch_id=batch_id,
         prompt=job.prompt,
-        items=tuple(_planned(job, target, batch_id, worktrees) for target in targets),
+        items=tuple(_planned(job, target, batch_id, worktrees, price) for target in targets),
         models=models,
         model_source=source,
         low=low,
@@ -152,14 +158,48 @@ def streams(plan: Plan) -> list[NewStream]:
     return [batch, *(new_run(item.request) for item in plan.items)]
 
 
+def _check_room(job: Job, target: Target, price: Callable[[str], Price]) -> None:
+    """Refuse a cap that has no room for the worst case of a first call and of the last words."""
+    cap = _cap(job, target)
+    if cap is None:
+        return
+    for model in target.agent.models:
+        least = 2 * _cost(price(model), 1, FIRST_INPUT, LEAST_OUTPUT)
+        if least > cap:
+            raise Refused(
+                f"project {target.site.project}: a cap of {dollars(cap)} has no room for one call of {model} and a last"
+                f" word (at worst {dollars(least)})",
+                hint=f"raise the cap to {dollars(least)} or more, or choose a cheaper model",
+            )
+
+
+def _cap(job: Job, target: Target) -> float | None:
+    caps = [cap for cap in (job.max_cost, target.agent.limits.max_cost) if cap is not None]
+    return min(caps, default=None)
+
+
+def _capped_output(job: Job, target: Target, price: Callable[[str], Price]) -> int | None:
+    """How long a reply may be under a money cap, so that its worst case leaves room for a few more."""
+    cap = _cap(job, target)
+    if cap is None:
+        return None
+    dearest = max(price(model).output_cost or 0.0 for model in target.agent.models)
+    share = CAPPED_OUTPUT if dearest == 0.0 else int(cap / OUTPUTS_IN_A_CAP / dearest)
+    return max(LEAST_OUTPUT, min(CAPPED_OUTPUT, share))
+
+
+def dollars(amount: float) -> str:
+    """Money with enough digits that two different small amounts look different."""
+    return f"${amount:.2f}" if amount >= 1 else f"${amount:.4f}"
+
+
 def _cost(price: Price, steps: int, tokens_in: int, tokens_out: int) -> float:
     """What a run of so many steps costs; the two typical ones give a rough range."""
     return steps * (tokens_in * (price.input_cost or 0.0) + tokens_out * (price.output_cost or 0.0))
 
 
-def _planned(job: Job, target: Target, batch_id: str, worktrees: Path) -> PlannedRun:
+def _planned(job: Job, target: Target, batch_id: str, worktrees: Path, price: Callable[[str], Price]) -> PlannedRun:
     agent = target.agent
-    capped = agent.limits.max_cost is not None or job.max_cost is not None
     request = RunRequest(
         prompt=job.prompt,
         workplace=_workplace(job, target.site, batch_id, worktrees),
@@ -172,7 +212,7 @@ def _planned(job: Job, target: Target, batch_id: str, worktrees: Path) -> Planne
         mode=Mode.PLAN if job.read_only else agent.mode,
         read_only=job.read_only,
         commit=job.commit,
-        limits=agent.limits.model_copy(update={"max_output": CAPPED_OUTPUT if capped else None}),
+        limits=agent.limits.model_copy(update={"max_output": _capped_output(job, target, price)}),
         scopes=(f"batch:{batch_id}",),
         answer_schema=job.answer_schema,
         setup=None if job.read_only else target.site.setup,

@@ -25,6 +25,7 @@ from acp_agent.fleet.status import count, inside
 _OWNER = "acp-run"
 _READY = "acp-ready"
 _LAST_LINES = 20
+_TRY = "Try it in {}, then start the run again"
 _ATTEMPTS = 3
 _TRAILER_LINE = re.compile(r"[A-Za-z0-9-]+: \S.*")
 
@@ -122,7 +123,7 @@ class GitWorkplaces:
             except ToolError as error:
                 raise AcpAgentError(f"setup `{setup}` cannot run: {error.message}", hint=error.hint) from None
             if outcome.exit_status != 0:
-                raise AcpAgentError(_setup_failed(setup, outcome), hint=f"Try it in {checkout.place.path}, then resume")
+                raise AcpAgentError(_setup_failed(setup, outcome), hint=_TRY.format(checkout.place.path))
         (checkout.private / _READY).write_text(run_id, "utf-8")
 
 

@@ -146,12 +146,16 @@ class Thinking:
         await driver.record(replied, settle=self._settle(called, cost))
 
     async def _fail(self, error: ModelError, spent: bool) -> None:
-        """Book the call as failed; one that may have been answered stays booked at its whole reservation."""
+        """Book the call as failed; under a money cap, one that may have been answered stays booked at its reservation.
+
+        Without a cap nobody bounded its reply, so its cost is unknown rather than the price of the longest one.
+        """
         driver = self._driver
         called = driver.state.model_call
         if called is None:
             raise error
-        cost = called.reserved if spent else 0.0
+        capped = driver.request.limits.max_output is not None
+        cost = 0.0 if not spent else called.reserved if capped else None
         failed = ModelFailed(
             call_id=called.call_id,
             model=called.model,

@@ -23,14 +23,14 @@ EDIT = Step(
 )
 DONE = Step(text="Doubled.")
 TWO_FILES = Rule(contains=PROMPT, turns=[READ, EDIT, DONE])
-DIFF = """\
+DIFF = f"""\
 diff --git a/README.md b/README.md
 index 1fde973..e8c7ca9 100644
 --- a/README.md
 +++ b/README.md
 @@ -1,3 +1,3 @@
  # sample
- 
+{" "}
 -The limit is 10.
 +The limit is 20.
 diff --git a/limits.py b/limits.py

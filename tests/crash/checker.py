@@ -215,9 +215,7 @@ def _result(world: World, ledger: Ledger, run: RunRow, events: Sequence[EventRow
     repository, base = world.fleet.repos[run.project], world.bases[run.project]
     finished = {event.data["call_id"] for event in events if event.type == "tool_finished"}
     effects = [
-        call_id
-        for call_id in COMMANDS
-        for _ in range(ledger.seen.get((run.id, call_id), 0) + (call_id in finished))
+        call_id for call_id in COMMANDS for _ in range(ledger.seen.get((run.id, call_id), 0) + (call_id in finished))
     ]
     commits = git(repository, "rev-list", f"{base}..{run.branch}").split()
     if commits != [run.commit_sha]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from acp_agent.testing.script import Rule, Step
+from acp_agent.testing.script import Rule, Step, ToolCall
 
 EFFECTS = "effects.log"
 PROMPT = "mend the bug and note what you did"
@@ -42,8 +42,8 @@ class Pace:
 
 def turns(pace: Pace) -> tuple[Step, ...]:
     """Reads at once, an edit, a command, edits of two files, a new file and a second command, the final words."""
-    reads = [("read_file", {"path": name}) for name in FILES]
-    steps = (
+    reads: list[ToolCall] = [("read_file", {"path": name}) for name in FILES]
+    steps: tuple[list[ToolCall], ...] = (
         [*reads, ("list_files", {}), ("search", {"pattern": "return"})],
         [("edit_file", {"path": "a.py", "edits": [{"old": "return 1", "new": "return 11"}]})],
         [("shell", {"command": command("call_2_0", pace)})],
@@ -57,7 +57,10 @@ def turns(pace: Pace) -> tuple[Step, ...]:
         ],
     )
     said = ("I look around.", "", "", "Two files.", "", "")
-    replies = [Step(text=text, tools=tools, delay=pace.thinking, gap=pace.gap, chunk=96) for text, tools in zip(said, steps, strict=False)]
+    replies = [
+        Step(text=text, tools=tools, delay=pace.thinking, gap=pace.gap, chunk=96)
+        for text, tools in zip(said, steps, strict=False)
+    ]
     return (*replies, Step(text="Done: the bug is mended.", delay=pace.thinking, gap=pace.gap))
 
 

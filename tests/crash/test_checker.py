@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,7 +80,7 @@ def called_again(*, as_lost: bool) -> Callable[[Record], Record]:
     return lambda record: with_events(record, change)
 
 
-def column(**values: object) -> Callable[[Record], Record]:
+def column(**values: Any) -> Callable[[Record], Record]:
     """Other columns in the run's row."""
 
     def tamper(record: Record) -> Record:
@@ -89,7 +90,7 @@ def column(**values: object) -> Callable[[Record], Record]:
     return tamper
 
 
-def budget(**values: float) -> Callable[[Record], Record]:
+def budget(**values: Any) -> Callable[[Record], Record]:
     """Other money in the batch's budget."""
 
     def tamper(record: Record) -> Record:
@@ -184,7 +185,10 @@ def a_second_question(world: World) -> Iterator[None]:
         (a_second_commit, "commits on acp/"),
         (lambda world: a_file(lambda it: it.fleet.repos["solo"] / "stray.txt", world), "the checkout is not clean"),
         (lambda world: a_file(lambda it: it.fleet.repos["solo"] / ".git" / "x.lock", world), "lock files are left"),
-        (lambda world: a_file(lambda it: Path(str(it.record().runs[0].worktree)) / "x", world), "worktree is not clean"),
+        (
+            lambda world: a_file(lambda it: Path(str(it.record().runs[0].worktree)) / "x", world),
+            "worktree is not clean",
+        ),
         (a_process, "processes are left"),
         (a_second_question, "turn 2 was asked 2 times"),
     ],

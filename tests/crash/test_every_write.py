@@ -1,4 +1,4 @@
-"""A sample of the campaign `every_write`: a run that is killed right before, or right after, a commit of the journal."""
+"""A sample of the campaign `every_write`: runs that are killed right before or right after a commit of the journal."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One trial: `acp run` is killed, then `acp resume` and `acp approve` until all is done; some of them are killed too."""
+"""One trial: `acp run` is killed, then `acp resume` and `acp approve` until all is done; some are killed too."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Trial:
         began = time.monotonic()
         self._drive("run", PROMPT, "--all", "--yes", kill=self.most_kills > 0)
         for _ in range(MOST_COMMANDS):
-            words = self._next(self.world.record())
+            words = self.next_command(self.world.record())
             if words is None:
                 break
             self._drive(*words, kill=self._may_kill() and self.random.random() < self.share)
@@ -110,7 +110,7 @@ class Trial:
     def _complain(self, problem: str) -> None:
         self.outcome.problems.append(problem)
 
-    def _next(self, record: Record) -> tuple[str, ...] | None:
+    def next_command(self, record: Record) -> tuple[str, ...] | None:
         """What a person would type now; None when all is done."""
         if not record.runs:
             return ("run", PROMPT, "--all", "--yes")

@@ -14,8 +14,8 @@ from acp_agent.testing.model_server import ModelServer
 
 PRICED = """\
 [providers.openai.prices.test-model]
-input = 0.000001
-output = 0.000002
+input = 1.0
+output = 2.0
 [providers.openai.prices.other-model]
 input = 0.0
 output = 0.0

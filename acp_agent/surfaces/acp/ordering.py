@@ -1,0 +1,151 @@
+"""Which update may be written when: held before a session is announced, dropped after its turn is answered. Pure order,
+no I/O.
+
+- A session is announced by the answer to `session/new`, `load` or `resume`; its updates wait for that answer. A replay
+  is the exception: the updates that the `session/load` itself gives are written at once and so precede its answer.
+- What the prompt that has been answered, or the load that has been answered, still says is dropped and counted.
+- Words, tool calls and plans that belong to no call are dropped when no turn is under way.
+- After a cancelled turn nothing is written for that session until the client speaks of it again.
+- After `close` or `delete` nothing is written at all.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from acp_agent.surfaces.acp.shrink import CHUNKS, TOOL_CALLS
+
+TURN = "session/prompt"
+_ANNOUNCING_LATER = frozenset({"session/load", "session/resume"})
+_ENDING = frozenset({"session/close", "session/delete"})
+_LAST_WORD = frozenset({TURN, "session/load"})
+_OF_A_TURN = CHUNKS | TOOL_CALLS | {"plan"}
+_MOST_HELD = 1000
+
+Emit = Callable[[str, Mapping[str, Any]], None]
+
+
+class Asking(Protocol):
+    """What the order needs to know of a call: its method and the session its parameters name, if any."""
+
+    @property
+    def method(self) -> str:
+        """The method."""
+        ...
+
+    @property
+    def session_id(self) -> str | None:
+        """The session its parameters name."""
+        ...
+
+
+class _Session:
+    """What the client knows of one session so far."""
+
+    __slots__ = ("announced", "ended", "held", "opening", "quiet", "turns")
+
+    def __init__(self) -> None:
+        self.announced = False
+        self.ended = False
+        self.quiet = False
+        self.opening = 0
+        self.turns = 0
+        self.held: list[tuple[Asking | None, dict[str, Any]]] = []
+
+    @property
+    def waits(self) -> bool:
+        """True while updates from elsewhere are held."""
+        return not self.announced or self.opening > 0 or self.quiet
+
+
+class Order:
+    """Lets updates through to `emit`, holds them or drops them; `dropped` counts the latter.
+
+    `begin` and `end` are told of every call, `end` right after its answer was queued.
+    """
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._sessions: dict[str, _Session] = {}
+        self._open: set[Asking] = set()
+        self.dropped = 0
+
+    def begin(self, call: Asking) -> None:
+        """The client asks `call`."""
+        self._open.add(call)
+        if call.session_id is None:
+            return
+        session = self._session(call.session_id)
+        session.quiet = False
+        if call.method in _ANNOUNCING_LATER:
+            session.opening += 1
+            session.ended = False
+        if call.method == TURN:
+            session.turns += 1
+        self._release(call.session_id, session)
+
+    def update(self, call: Asking | None, session_id: str, update: Mapping[str, Any]) -> None:
+        """Something to say about a session, on behalf of `call` or of none."""
+        session = self._session(session_id)
+        answered = call is not None and call not in self._open
+        names_it = call is not None and call.session_id == session_id and not answered
+        if session.ended or (answered and call is not None and call.method in _LAST_WORD):
+            self.dropped += 1
+        elif names_it and call is not None:
+            if call.method == "session/resume":
+                self._hold(session, call, update)
+            else:
+                self._emit(session_id, update)
+        elif session.waits:
+            self._hold(session, None if answered else call, update)
+        elif call is None and session.turns == 0 and update.get("sessionUpdate") in _OF_A_TURN:
+            self.dropped += 1
+        else:
+            self._emit(session_id, update)
+
+    def end(self, call: Asking, result: Mapping[str, Any] | None) -> None:
+        """The answer to `call` is queued; None for an error."""
+        self._open.discard(call)
+        session_id = call.session_id
+        if session_id is None and result is not None:
+            named = result.get("sessionId")
+            session_id = named if isinstance(named, str) else None
+        if result is None:
+            self._forget_held_by(call)
+        if session_id is None:
+            return
+        session = self._session(session_id)
+        if call.method in _ANNOUNCING_LATER:
+            session.opening -= 1
+        if call.method == TURN:
+            session.turns -= 1
+            session.quiet = result is not None and result.get("stopReason") == "cancelled"
+        if result is not None:
+            session.announced = session.announced or call.method not in _ENDING
+            session.ended = session.ended or call.method in _ENDING
+        self._release(session_id, session)
+
+    def _session(self, session_id: str) -> _Session:
+        if session_id not in self._sessions:
+            self._sessions[session_id] = _Session()
+        return self._sessions[session_id]
+
+    def _hold(self, session: _Session, call: Asking | None, update: Mapping[str, Any]) -> None:
+        if len(session.held) < _MOST_HELD:
+            session.held.append((call, dict(update)))
+        else:
+            self.dropped += 1
+
+    def _forget_held_by(self, call: Asking) -> None:
+        for session in self._sessions.values():
+            kept = [(owner, update) for owner, update in session.held if owner is not call]
+            self.dropped += len(session.held) - len(kept)
+            session.held = kept
+
+    def _release(self, session_id: str, session: _Session) -> None:
+        if session.ended:
+            self.dropped += len(session.held)
+            session.held = []
+        elif not session.waits:
+            held, session.held = session.held, []
+            for _, update in held:
+                self._emit(session_id, update)

@@ -1,0 +1,41 @@
+"""What a client answers to our requests, typed."""
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field
+
+from acp_agent.surfaces.acp.params import Params
+
+
+class Selected(Params):
+    """A person chose an option; the id may be one we never offered."""
+
+    outcome: Literal["selected"]
+    option_id: str
+
+
+class NotAnswered(Params):
+    """The turn was cancelled before a person chose."""
+
+    outcome: Literal["cancelled"]
+
+
+class PermissionReply(Params):
+    """The answer to `session/request_permission`."""
+
+    outcome: Annotated[Selected | NotAnswered, Discriminator("outcome")]
+
+    @property
+    def option_id(self) -> str | None:
+        """The option a person chose, None when the turn was cancelled first."""
+        return self.outcome.option_id if isinstance(self.outcome, Selected) else None
+
+
+class FileReply(Params):
+    """The answer to `fs/read_text_file`."""
+
+    content: str = Field(repr=False)
+
+
+class DoneReply(Params):
+    """The answer to `fs/write_text_file`, `terminal/kill` and `terminal/release`: it is done."""
