@@ -38,14 +38,19 @@ class LocalEngine:
         """The run is queued in the record: look there again."""
         self._news.set()
 
+    async def poke(self, run_id: str) -> None:
+        """Have the driver here read what others recorded."""
+        if run_id in self._claims:
+            events = await self._journal.events(run_id)
+            await self._worker.poke(run_id, events[-1].seq)
+
     async def cancel(self, run_id: str) -> None:
         """Tell the driver here at once; a run nobody drives is brought to its end here.
 
         One that another process drives sees the cancellation at its next heartbeat.
         """
         if run_id in self._claims:
-            events = await self._journal.events(run_id)
-            await self._worker.poke(run_id, events[-1].seq)
+            await self.poke(run_id)
             return
         claim = await self._journal.claim(run_id, self._owner)
         if claim is not None:

@@ -13,7 +13,7 @@ import anyio
 from acp_agent.config.settings import Settings
 from acp_agent.domain.budget import Limits
 from acp_agent.domain.errors import Refused, UsageError
-from acp_agent.domain.events import ApprovalAsked, Event, SessionChanged
+from acp_agent.domain.events import ApprovalAsked, CancelAsked, Event, SessionChanged
 from acp_agent.domain.message import Word
 from acp_agent.domain.ports import Journal
 from acp_agent.domain.request import RunRequest, Workplace
@@ -32,6 +32,15 @@ Tell = Callable[[Event | Word], None]
 TITLE_LENGTH = 80
 
 
+class Turn:
+    """One prompt on its way: may be cancelled at any moment, also before its run exists and while a person is asked."""
+
+    def __init__(self) -> None:
+        self.run_id: str | None = None
+        self.is_cancelled = False
+        self.asking: anyio.CancelScope | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Conversations:
     """The sessions of this process: what `acp serve` and `acp chat` do with a prompt."""
@@ -42,33 +51,40 @@ class Conversations:
     runner: Runner
     engine: Engine
     bus: Bus
+    actor: str = "person"
 
     @property
     def settings(self) -> Settings:
         """The user's settings."""
         return self.models.settings
 
-    async def prompt(self, session: SessionState, text: str, tell: Tell, ask: Ask, actor: str) -> RunState:
+    async def prompt(self, session: SessionState, text: str, turn: Turn, tell: Tell, ask: Ask) -> RunState:
         """Put `text` to the session and drive the run to its end; `tell` sees every fact and word, in order.
 
         What an interrupted run left open is closed first. Raises UsageError where there is no model, Refused while
         another process drives a run of the session.
         """
-        await self._close_interrupted(session.session_id, actor)
+        await self._close_interrupted(session.session_id)
         request = await self.request(session, text)
-        run_id = await self.runner.start(request, actor)
-        with self.bus.subscribe(run_id) as subscription:
+        turn.run_id = await self.runner.start(request, self.actor)
+        if turn.is_cancelled:
+            await self.journal.note(turn.run_id, [CancelAsked()], self.actor)
+        with self.bus.subscribe(turn.run_id) as subscription:
             async with anyio.create_task_group() as group:
                 group.start_soon(_forward, subscription, tell)
-                state = await self._drive(session.session_id, run_id, ask, actor)
+                state = await self._drive(session.session_id, turn, turn.run_id, ask)
                 subscription.close()
         return state
 
-    async def cancel(self, session_id: str, actor: str) -> None:
-        """End what the session is doing, if anything."""
-        runs = await self.journal.runs_of(session_id)
-        if runs and not (await self.runner.state(runs[-1])).ended:
-            await self.runner.cancel(self.engine, runs[-1], actor=actor)
+    async def cancel(self, turn: Turn) -> None:
+        """End a turn: what it does is stopped, what it did stays. A turn that has ended already stays as it is."""
+        turn.is_cancelled = True
+        if turn.run_id is None or (await self.runner.state(turn.run_id)).ended:
+            return
+        await self.journal.note(turn.run_id, [CancelAsked()], self.actor)
+        await self.engine.poke(turn.run_id)
+        if turn.asking is not None:
+            turn.asking.cancel()
 
     async def request(self, session: SessionState, text: str) -> RunRequest:
         """What a run of the session is asked."""
@@ -95,33 +111,44 @@ class Conversations:
             attended=True,
         )
 
-    async def _drive(self, session_id: str, run_id: str, ask: Ask, actor: str) -> RunState:
+    async def _drive(self, session_id: str, turn: Turn, run_id: str, ask: Ask) -> RunState:
         while True:
             state = await self.engine.drive(run_id)
             if state.waiting_for != "approval" or state.asked is None:
                 return state
-            await self._answer(session_id, state.asked, run_id, ask, actor)
+            with anyio.CancelScope() as scope:
+                turn.asking = scope
+                verdict = await self._verdict(session_id, state.asked, ask)
+            turn.asking = None
+            if not scope.cancelled_caught:
+                await self._answer(run_id, state.asked, verdict)
 
-    async def _answer(self, session_id: str, asked: ApprovalAsked, run_id: str, ask: Ask, actor: str) -> None:
+    async def _verdict(self, session_id: str, asked: ApprovalAsked, ask: Ask) -> Verdict:
         session = await self.sessions.state(session_id)
         name = name_of(asked)
-        verdict: Verdict = "allow" if name in session.allowed else await ask(asked)
+        if name in session.allowed:
+            return "always"
+        verdict = await ask(asked)
         if verdict == "always":
-            allowed = (*session.allowed, name)
-            await self.sessions.change(session_id, SessionChanged(allowed=allowed), actor)
+            await self.sessions.change(session_id, SessionChanged(allowed=(*session.allowed, name)), self.actor)
+        return verdict
+
+    async def _answer(self, run_id: str, asked: ApprovalAsked, verdict: Verdict) -> None:
         decision: Literal["allow", "deny"] = "deny" if verdict == "deny" else "allow"
         try:
-            await self.runner.answer(self.engine, run_id, decision, call_id=asked.call_id, note=verdict, actor=actor)
+            await self.runner.answer(
+                self.engine, run_id, decision, call_id=asked.call_id, note=verdict, actor=self.actor
+            )
         except Refused:
             # A cancellation, or another surface, was faster: the next look at the run shows what holds.
             if (await self.runner.state(run_id)).waiting_for == "approval":
                 raise
 
-    async def _close_interrupted(self, session_id: str, actor: str) -> None:
+    async def _close_interrupted(self, session_id: str) -> None:
         runs = await self.journal.runs_of(session_id)
         if not runs or (await self.runner.state(runs[-1])).ended:
             return
-        await self.runner.cancel(self.engine, runs[-1], note="interrupted; the conversation went on", actor=actor)
+        await self.runner.cancel(self.engine, runs[-1], note="interrupted; the conversation went on", actor=self.actor)
         if not (await self.runner.state(runs[-1])).ended:
             raise Refused(f"another process works on this session ({runs[-1]})", hint=f"acp cancel {runs[-1]}")
 

@@ -38,6 +38,10 @@ class Engine(Protocol):
         """Drive one queued run here until it ends or waits. Raises Refused when it cannot be claimed."""
         ...
 
+    async def poke(self, run_id: str) -> None:
+        """Somebody recorded a fact of the run: tell the driver, if it is here."""
+        ...
+
     async def cancel(self, run_id: str) -> None:
         """A cancellation is on record: tell the driver; a run nobody drives is brought to its end."""
         ...

@@ -16,6 +16,8 @@ from tests.crash.trial import Outcome, Window, calibrate, trial
 
 TRIALS = 200
 """Each kills `acp run` once, unless it ends before, and its successors up to three times."""
+SHOWN = 12
+"""Problems printed of one trial: the first ones matter, the others follow from them."""
 
 
 def main(n: int | None, seed: int) -> int:
@@ -33,7 +35,7 @@ def main(n: int | None, seed: int) -> int:
         outcomes.append(outcome)
         kills = sum(len(each.kills) for each in outcomes)
         if outcome.problems:
-            print(f"trial with seed {number}: {_story(outcome)}", *outcome.problems, sep="\n  ")
+            print(f"trial with seed {number}: {_story(outcome)}", *outcome.problems[:SHOWN], sep="\n  ")
             print(f"  again: scripts/campaign kill_run --n 1 --seed {number}; kept: {root}", flush=True)
         elif len(outcomes) % 10 == 0:
             print(f"{len(outcomes)} of {trials} trials, {kills} kills, {time.monotonic() - began:.0f} s", flush=True)

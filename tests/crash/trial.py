@@ -91,7 +91,7 @@ class Trial:
         self._drive("run", PROMPT, "--all", "--yes", kill=self.most_kills > 0)
         for _ in range(MOST_COMMANDS):
             words = self.next_command(self.world.record())
-            if words is None:
+            if words is None or self.outcome.problems:
                 break
             self._drive(*words, kill=self._may_kill() and self.random.random() < self.share)
         else:

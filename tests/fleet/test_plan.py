@@ -64,7 +64,7 @@ def test_replies_are_bounded_only_under_a_cap_and_by_its_size() -> None:
 
     assert output(None) is None
     assert output(1.0) == 8192
-    assert output(0.6, "openai/dear") == 1500
+    assert output(0.8, "openai/dear") == 2000
 
 
 def test_a_batch_and_its_runs_are_opened_together_and_share_its_budget() -> None:

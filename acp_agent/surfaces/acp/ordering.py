@@ -1,5 +1,4 @@
-"""Which update may be written when: held before a session is announced, dropped after its turn is answered. Pure order,
-no I/O.
+"""Which update may be written when: held before a session is announced, dropped after its turn is answered.
 
 - A session is announced by the answer to `session/new`, `load` or `resume`; its updates wait for that answer. A replay
   is the exception: the updates that the `session/load` itself gives are written at once and so precede its answer.
@@ -86,19 +85,15 @@ class Order:
     def update(self, call: Asking | None, session_id: str, update: Mapping[str, Any]) -> None:
         """Something to say about a session, on behalf of `call` or of none."""
         session = self._session(session_id)
-        answered = call is not None and call not in self._open
-        names_it = call is not None and call.session_id == session_id and not answered
-        if session.ended or (answered and call is not None and call.method in _LAST_WORD):
+        owner = call if call in self._open else None
+        too_late = call is not None and owner is None and call.method in _LAST_WORD
+        belongs_to_none = owner is None and session.turns == 0 and update.get("sessionUpdate") in _OF_A_TURN
+        if session.ended or too_late or belongs_to_none:
             self.dropped += 1
-        elif names_it and call is not None:
-            if call.method == "session/resume":
-                self._hold(session, call, update)
-            else:
-                self._emit(session_id, update)
+        elif owner is not None and owner.session_id == session_id and owner.method != "session/resume":
+            self._emit(session_id, update)
         elif session.waits:
-            self._hold(session, None if answered else call, update)
-        elif call is None and session.turns == 0 and update.get("sessionUpdate") in _OF_A_TURN:
-            self.dropped += 1
+            self._hold(session, owner, update)
         else:
             self._emit(session_id, update)
 
@@ -119,10 +114,13 @@ class Order:
         if call.method == TURN:
             session.turns -= 1
             session.quiet = result is not None and result.get("stopReason") == "cancelled"
-        if result is not None:
-            session.announced = session.announced or call.method not in _ENDING
-            session.ended = session.ended or call.method in _ENDING
+        if result is not None and call.method in _ENDING:
+            session.ended = session.announced
+        elif result is not None:
+            session.announced = True
         self._release(session_id, session)
+        if not session.announced and not session.held and session.opening == session.turns == 0:
+            del self._sessions[session_id]
 
     def _session(self, session_id: str) -> _Session:
         if session_id not in self._sessions:

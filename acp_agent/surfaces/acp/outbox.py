@@ -120,17 +120,17 @@ class Outbox:
                 await send(lines)
             finally:
                 self._sending = False
-            self._less.set()
+            self._wake()
 
     async def room(self) -> None:
         """Wait until less than 1 MiB is waiting: for whoever has much to say and can wait, such as a replay."""
         while self.weight >= _ROOM and not self._closed:
-            await self._wait_for_less()
+            await self._less.wait()
 
     async def emptied(self) -> None:
         """Wait until everything is written."""
         while (self._queue or self._sending) and not self._closed:
-            await self._wait_for_less()
+            await self._less.wait()
 
     def close(self) -> None:
         """Forget what waits and take nothing more: the reader is gone."""
@@ -139,11 +139,11 @@ class Outbox:
         self._tails.clear()
         self._latest.clear()
         self.weight = self._updates_weight = 0
-        self._less.set()
+        self._wake()
 
-    async def _wait_for_less(self) -> None:
-        self._less = anyio.Event()
-        await self._less.wait()
+    def _wake(self) -> None:
+        less, self._less = self._less, anyio.Event()
+        less.set()
 
     def _chunk(self, session_id: str, update: Mapping[str, Any], chunk: tuple[str, object], behind: bool) -> None:
         text: str = update["content"]["text"]
@@ -170,7 +170,7 @@ class Outbox:
         earlier = self._latest.get(key) if key else None
         if earlier is not None and earlier.update is not None and kind != "tool_call":
             earlier.update = _merged(earlier.update, update)
-            self._weigh(earlier, weight - earlier.weight)
+            self._weigh(earlier, _weight(earlier.update) - earlier.weight)
             return
         entry = Entry(session_id=session_id, update=dict(update))
         self._append(entry)
