@@ -154,7 +154,13 @@ class Conversations:
 
 
 async def _forward(subscription: Subscription, tell: Tell) -> None:
+    """Every fact once: a driver that takes the run up again publishes what it read."""
+    seq = 0
     async for item in subscription:
+        if isinstance(item, Event):
+            if item.seq <= seq:
+                continue
+            seq = item.seq
         tell(item)
 
 

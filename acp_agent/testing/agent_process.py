@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -72,10 +73,8 @@ class AgentProcess:
     async def close(self, grace: float = 5.0) -> list[Leftover]:
         """End its input, wait, kill what is left; returns the processes that had to be killed."""
         self.close_stdin()
-        try:
+        with contextlib.suppress(TimeoutError):
             await self.exited(grace)
-        except TimeoutError:
-            pass
         left = await asyncio.to_thread(kill_leftovers, self.marker)
         await self.process.wait()
         await self._drain

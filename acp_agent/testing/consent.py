@@ -54,9 +54,8 @@ class Consent:
         """The questions nobody has answered yet, oldest first."""
         return [question for question in self.questions if question.held]
 
-    async def ask(self, question: Question) -> dict[str, Any]:
-        """The outcome for `question`. Raises LookupError where the answer is not among its options."""
-        self.questions.append(question)
+    async def outcome(self, question: Question) -> dict[str, Any]:
+        """The protocol's outcome for `question`. Raises LookupError where the answer is not among its options."""
         answer = self._answers.pop(0) if self._answers else self._then
         if answer == "hold":
             question._released = asyncio.get_running_loop().create_future()

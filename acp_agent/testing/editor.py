@@ -1,6 +1,6 @@
 """An editor double: the client side of the ACP SDK, in this process or at the pipes of a real agent process.
 
-    async with started([sys.executable, "-m", "acp_agent.main", "serve"], environment, consent=Consent("once")) as editor:
+    async with started(["acp", "serve"], environment, consent=Consent("once")) as editor:
         await editor.initialize()
         session = await editor.new_session("/path/of/the/project")
         turn = await editor.prompt(session["sessionId"], "Fix the bug.")
@@ -26,7 +26,7 @@ from acp import PROTOCOL_VERSION, RequestError
 from acp.client import ClientSideConnection
 from acp.interfaces import Client
 from acp.schema import ClientCapabilities, Implementation, RequestPermissionResponse, SessionNotification
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from acp_agent.testing.agent_process import AgentProcess
 from acp_agent.testing.consent import Consent, Question
@@ -270,10 +270,9 @@ class _Callbacks:
     ) -> RequestPermissionResponse:
         """Ask the script."""
         question = Question(session_id, _plain(tool_call), [_plain(option) for option in options])
-        asking = asyncio.ensure_future(self._consent.ask(question))
-        await asyncio.sleep(0)
+        self._consent.questions.append(question)
         self._changed.set()
-        return TypeAdapter(RequestPermissionResponse).validate_python({"outcome": await asking})
+        return RequestPermissionResponse.model_validate({"outcome": await self._consent.outcome(question)})
 
     async def ext_method(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """No extension is known here."""

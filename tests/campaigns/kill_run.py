@@ -14,14 +14,14 @@ from statistics import median
 
 from tests.crash.trial import Outcome, Window, calibrate, trial
 
-TRIALS = 200
-"""Each kills `acp run` once, unless it ends before, and its successors up to three times."""
+TRIALS = 220
+"""Each kills `acp run` once, unless it ends before (one in twenty does), and its successors up to three times."""
 SHOWN = 12
 """Problems printed of one trial: the first ones matter, the others follow from them."""
 
 
 def main(n: int | None, seed: int) -> int:
-    """Run `n` trials (default 200), trial i with seed `seed` + i; returns 1 where a promise was broken."""
+    """Run `n` trials (default 220), trial i with seed `seed` + i; returns 1 where a promise was broken."""
     began = time.monotonic()
     trials = TRIALS if n is None else n
     root = Path(tempfile.mkdtemp(prefix="acp-kill-run-"))

@@ -19,9 +19,9 @@ from tests.crash.world import PATIENCE, Record, World, children
 
 NAMES = ("alpha", "beta", "gamma", "delta")
 MOST_COMMANDS = 40
-MOST_WRITES = 110
+MOST_WRITES = 160
 """About as many events as an undisturbed batch writes."""
-MOST_GITS = 30
+MOST_GITS = 20
 """About as many processes of git as can be seen passing by in an undisturbed batch."""
 SETTLING = 5.0
 """Seconds in which what a killed process started must have ended."""

@@ -13,7 +13,7 @@ MOST_WAITING = 1000
 MOST_BYTES = 256 * 1024 * 1024
 """Size of all requests together that are not yet answered."""
 
-Start = Callable[[], None]
+Start = Callable[[], object]
 
 
 class Admission:

@@ -50,7 +50,7 @@ class Asked:
         try:
             await question.answered.wait()
         except anyio.get_cancelled_exc_class():
-            if question.response is None and not self._gone and not self._outbox.withdraw(entry):
+            if message_id in self._open and not self._gone and not self._outbox.withdraw(entry):
                 self._outbox.put(notification_line("$/cancel_request", {"requestId": message_id}))
             raise
         finally:
@@ -59,7 +59,7 @@ class Asked:
 
     def resolve(self, response: Response) -> None:
         """Hand over an answer; one to nothing we asked, or no longer wait for, is ignored."""
-        if type(response.id) is int and (question := self._open.get(response.id)) is not None:
+        if type(response.id) is int and (question := self._open.pop(response.id, None)) is not None:
             question.response = response
             question.answered.set()
 

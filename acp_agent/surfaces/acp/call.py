@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic
 
 import anyio
 from pydantic import BaseModel
@@ -12,16 +12,13 @@ from acp_agent.surfaces.acp.faults import Unsupported
 from acp_agent.surfaces.acp.ordering import Order
 from acp_agent.surfaces.acp.outbox import Outbox
 from acp_agent.surfaces.acp.params import Capabilities, ClientInfo, Initialize, P, Params
-from acp_agent.surfaces.acp.replies import DoneReply
-from acp_agent.surfaces.acp.rpc import Identifier
+from acp_agent.surfaces.acp.rpc import Request
 
 Result = BaseModel | Mapping[str, Any] | None
 """The result of a call: a model, a JSON object, or None for `{}`."""
 
 Answering = Callable[[P, "Call"], Awaitable[Result]]
 AtEnd = Callable[[], Awaitable[None]]
-
-_T = TypeVar("_T", bound=Params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +27,6 @@ class Method(Generic[P]):
 
     parameters: type[P]
     answer: Answering[P]
-
-
-class Speaker(Protocol):
-    """Whoever can say something about a session."""
-
-    def update(self, update: Mapping[str, Any]) -> None:
-        """Say `update`: an object with `sessionUpdate` and the fields of its kind."""
-        ...
 
 
 class Client:
@@ -59,9 +48,7 @@ class Client:
         """Updates of a session that belong to no call, such as a title found later. See `Order` for when they go."""
         return SessionUpdates(self._order, self._outbox, session_id, None)
 
-    async def request(
-        self, method: str, parameters: Mapping[str, Any], reply: type[R] = DoneReply  # type: ignore[assignment]
-    ) -> R:
+    async def request(self, method: str, parameters: Mapping[str, Any], reply: type[R]) -> R:
         """Ask the client, as `Call.request` does."""
         if not self.capabilities.allows(method):
             raise Unsupported(f"the client does not offer {method}")
@@ -84,8 +71,11 @@ class SessionUpdates:
         self._order.update(self._call, self.session_id, update)
 
     async def room(self) -> None:
-        """Wait until the reader has caught up, more or less. Only a replay needs it: what is said without it stays
-        complete only as long as 16 MiB wait."""
+        """Wait until the reader has nearly caught up.
+
+        Only a replay needs it: of what is said without waiting, words beyond 16 MiB that the reader has not taken yet
+        are left out.
+        """
         await self._outbox.room()
 
 
@@ -94,15 +84,17 @@ class Call:
 
     `meta` is the request's `_meta`. `cancelled` is set when the client cancels the turn (`session/cancel`, or
     `$/cancel_request` for a prompt): stop, and return the stop reason `cancelled`. Any other call is cancelled from
-    outside, by anyio's cancellation; so is every call when the connection ends.
+    outside, by anyio's cancellation; so is every call when the connection ends. `answered` is set once the answer is
+    queued.
     """
 
-    def __init__(self, message_id: Identifier, method: str, parameters: Params, meta: Mapping[str, Any], client: Client):
-        self.id = message_id
-        self.method = method
-        self.meta = meta
+    def __init__(self, request: Request, parameters: Params, client: Client) -> None:
+        self.id = request.id
+        self.method = request.method
+        self.meta = request.meta
         self.client = client
         self.cancelled = anyio.Event()
+        self.answered = anyio.Event()
         self.scope = anyio.CancelScope()
         self.at_end: list[AtEnd] = []
         named = getattr(parameters, "session_id", None)
@@ -112,9 +104,7 @@ class Call:
         """Updates on behalf of this call."""
         return SessionUpdates(self.client._order, self.client._outbox, session_id, self)
 
-    async def request(
-        self, method: str, parameters: Mapping[str, Any], reply: type[R] = DoneReply  # type: ignore[assignment]
-    ) -> R:
+    async def request(self, method: str, parameters: Mapping[str, Any], reply: type[R]) -> R:
         """Ask the client and wait for its answer, a `reply`. Cancelling the wait cancels the request.
 
         Raises Unsupported when the client has not advertised `method` (nothing is sent then), ClientFault when it

@@ -3,7 +3,7 @@
 - A session is announced by the answer to `session/new`, `load` or `resume`; its updates wait for that answer. A replay
   is the exception: the updates that the `session/load` itself gives are written at once and so precede its answer.
 - What the prompt that has been answered, or the load that has been answered, still says is dropped and counted.
-- Words, tool calls and plans that belong to no call are dropped when no turn is under way.
+- Words, tool calls, plans and usage that belong to no call are dropped when no turn is under way.
 - After a cancelled turn nothing is written for that session until the client speaks of it again.
 - After `close` or `delete` nothing is written at all.
 """
@@ -15,9 +15,9 @@ from acp_agent.surfaces.acp.shrink import CHUNKS, TOOL_CALLS
 
 TURN = "session/prompt"
 _ANNOUNCING_LATER = frozenset({"session/load", "session/resume"})
-_ENDING = frozenset({"session/close", "session/delete"})
+ENDING = frozenset({"session/close", "session/delete"})
 _LAST_WORD = frozenset({TURN, "session/load"})
-_OF_A_TURN = CHUNKS | TOOL_CALLS | {"plan"}
+_OF_A_TURN = CHUNKS | TOOL_CALLS | {"plan", "usage_update"}
 _MOST_HELD = 1000
 
 Emit = Callable[[str, Mapping[str, Any]], None]
@@ -114,7 +114,7 @@ class Order:
         if call.method == TURN:
             session.turns -= 1
             session.quiet = result is not None and result.get("stopReason") == "cancelled"
-        if result is not None and call.method in _ENDING:
+        if result is not None and call.method in ENDING:
             session.ended = session.announced
         elif result is not None:
             session.announced = True

@@ -1,7 +1,7 @@
 """Parameters of the methods a client calls, typed; and what it says of itself.
 
-Names are camelCase on the wire. A field we do not know is ignored, because the protocol grows; one we know must have its
-type. Where the schema says that a malformed optional field counts as absent, it does.
+Names are camelCase on the wire. A field we do not know is ignored, because the protocol grows; one we know must have
+its type. Where the schema says that a malformed optional field counts as absent, it does.
 """
 
 import os
@@ -32,13 +32,20 @@ P = TypeVar("P", bound="Params")
 class Params(BaseModel):
     """The base of everything that comes from a client."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", alias_generator=to_camel)
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="ignore",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
 
 
 def parsed(model: type[P], raw: Mapping[str, Any]) -> P:
     """`raw` as a `model`. Raises InvalidParams with the name of the first wrong field; never repeats a value."""
     try:
-        return model.model_validate(raw)
+        return model.model_validate(raw, by_alias=True, by_name=False)
     except ValidationError as error:
         raise InvalidParams(_problem(error)) from None
 
@@ -297,16 +304,12 @@ class UnknownServer(Params):
 def _server(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
     if not isinstance(value, dict):
         return UnknownServer()
+    kinds: dict[Any, type[Params]] = {None: StdioServer, "stdio": StdioServer, "http": HttpServer, "sse": HttpServer}
+    kind = value.get("type")
     try:
-        match value.get("type"):
-            case None | "stdio":
-                return StdioServer.model_validate(value)
-            case "http" | "sse":
-                return HttpServer.model_validate(value)
-            case _:
-                return UnknownServer.model_validate(value)
-    except ValidationError:
-        return UnknownServer.model_validate(value)
+        return parsed(kinds.get(kind, UnknownServer) if isinstance(kind, str | None) else UnknownServer, value)
+    except InvalidParams:
+        return parsed(UnknownServer, value)
 
 
 McpServer = Annotated[StdioServer | HttpServer | UnknownServer, WrapValidator(_server)]
@@ -374,11 +377,12 @@ class SetMode(Params):
 
 def _option_value(value: Any, info: ValidationInfo) -> str | bool:
     if info.data.get("type") == "boolean":
-        if not isinstance(value, bool):
-            raise ValueError("must be a boolean, as its type says")
-    elif not isinstance(value, str):
-        raise ValueError("must be a string")
-    return value
+        if isinstance(value, bool):
+            return value
+        raise ValueError("must be a boolean, as its type says")
+    if isinstance(value, str):
+        return value
+    raise ValueError("must be a string")
 
 
 class SetConfigOption(Params):

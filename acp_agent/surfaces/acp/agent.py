@@ -1,0 +1,222 @@
+"""The methods of the protocol over our sessions: each translates, asks the application, and translates back."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import Any
+
+import anyio
+
+from acp_agent.app import App
+from acp_agent.domain.errors import UsageError
+from acp_agent.domain.events import SessionStarted
+from acp_agent.domain.session import SessionState
+from acp_agent.runs.conversations import Turn
+from acp_agent.surfaces.acp import params
+from acp_agent.surfaces.acp.call import Call, Method, SessionUpdates
+from acp_agent.surfaces.acp.faults import AuthRequired, InvalidParams, InvalidRequest, NotFound
+from acp_agent.surfaces.acp.options import (
+    Choices,
+    mode_change,
+    modes_of,
+    option_change,
+    options_of,
+)
+from acp_agent.surfaces.acp.turn import TurnOnTheWire
+from acp_agent.surfaces.acp.updates import Narrator
+
+ACTOR = "editor"
+PAGE = 50
+DEFAULT_WINDOW = 128_000
+
+
+@dataclass
+class Agent:
+    """The agent as one client sees it. `turns` are those under way, by session."""
+
+    app: App
+    turns: dict[str, Turn] = field(default_factory=dict)
+    _choices: Choices | None = None
+
+    def methods(self) -> Mapping[str, Method[Any]]:
+        """Every method, by name."""
+        answers = {name: getattr(self, name.removeprefix("session/")) for name in parameters_of()}
+        return {name: Method(model, answers[name]) for name, model in parameters_of().items()}
+
+    async def authenticate(self, asked: params.Authenticate, call: Call) -> None:
+        """Answer at once where a model can be asked; otherwise say how to connect one."""
+        if asked.method_id != "api-keys":
+            raise InvalidParams(f"methodId: there is no method {asked.method_id!r}", hint="api-keys")
+        try:
+            self._choices = await self._look_around()
+        except UsageError as error:
+            raise AuthRequired(error.what, hint=error.hint) from None
+
+    async def new(self, asked: params.NewSession, call: Call) -> dict[str, Any]:
+        """A new session in `cwd`."""
+        if not await anyio.Path(asked.cwd).is_dir():
+            raise InvalidParams(f"cwd: {asked.cwd} is not a directory")
+        session_id = await self.app.sessions.start(SessionStarted(cwd=asked.cwd), ACTOR)
+        state = await self.app.sessions.state(session_id)
+        return {"sessionId": session_id, **await self._setup(state)}
+
+    async def load(self, asked: params.LoadSession, call: Call) -> dict[str, Any]:
+        """Everything that was once told of the session, told again; then its options."""
+        state = await self._state(asked.session_id, asked.cwd)
+        updates = call.session(state.session_id)
+        cost = 0.0
+        for run_id in await self.app.journal.runs_of(state.session_id):
+            narrator = Narrator(state.cwd, self._window, cost, replay=True)
+            for event in await self.app.journal.events(run_id):
+                for update in narrator.fact(event):
+                    updates.update(update)
+                await updates.room()
+            cost = narrator.cost
+        return await self._setup(state)
+
+    async def resume(self, asked: params.ResumeSession, call: Call) -> dict[str, Any]:
+        """The session's options; nothing is told again."""
+        return await self._setup(await self._state(asked.session_id, asked.cwd))
+
+    async def list(self, asked: params.ListSessions, call: Call) -> dict[str, Any]:
+        """A page of sessions, the last used first."""
+        found = await self.app.sessions.listed(asked.cwd, decoded(asked.cursor), PAGE + 1)
+        shown = found[:PAGE]
+        page: dict[str, Any] = {
+            "sessions": [
+                {
+                    "sessionId": one.session_id,
+                    "cwd": one.cwd,
+                    "updatedAt": datetime.fromtimestamp(one.updated_at, UTC).isoformat(),
+                    **({"title": one.title} if one.title else {}),
+                }
+                for one in shown
+            ]
+        }
+        if len(found) > PAGE:
+            page["nextCursor"] = encoded((shown[-1].updated_at, shown[-1].session_id))
+        return page
+
+    async def close(self, asked: params.CloseSession, call: Call) -> None:
+        """Nothing is kept open for a session but its turn, which is cancelled."""
+        await self._state(asked.session_id)
+        await self._cancel_turn(asked.session_id)
+
+    async def delete(self, asked: params.DeleteSession, call: Call) -> None:
+        """Take the session out of lists; an unknown one is gone already."""
+        await self._cancel_turn(asked.session_id)
+        await self.app.sessions.delete(asked.session_id, ACTOR)
+
+    async def prompt(self, asked: params.Prompt, call: Call) -> dict[str, Any]:
+        """One turn."""
+        state = await self._state(asked.session_id)
+        if state.session_id in self.turns:
+            raise InvalidRequest("the session is busy with another turn", hint="cancel it, or wait for its end")
+        turn = self.turns[state.session_id] = Turn()
+        try:
+            return await TurnOnTheWire(self.app, state, turn, call, self._window).hold(asked.prompt)
+        finally:
+            del self.turns[state.session_id]
+
+    async def _cancel_turn(self, session_id: str) -> None:
+        turn = self.turns.get(session_id)
+        if turn is not None:
+            await self.app.conversations.cancel(turn)
+
+    async def set_mode(self, asked: params.SetMode, call: Call) -> None:
+        """Change the mode; newer clients see it as an option too."""
+        await self._state(asked.session_id)
+        state = await self.app.sessions.change(asked.session_id, mode_change(asked.mode_id), ACTOR)
+        updates = call.client.session(state.session_id)
+        await self._tell_options(updates, state)
+        updates.update({"sessionUpdate": "current_mode_update", "currentModeId": state.mode.value})
+
+    async def set_config_option(self, asked: params.SetConfigOption, call: Call) -> dict[str, Any]:
+        """Change an option; the answer is the complete list. Older clients see a mode as a mode too."""
+        before = await self._state(asked.session_id)
+        choices = await self._known_choices()
+        change = option_change(before, choices, asked.config_id, asked.value)
+        state = await self.app.sessions.change(asked.session_id, change, ACTOR)
+        if state.mode is not before.mode:
+            update = {"sessionUpdate": "current_mode_update", "currentModeId": state.mode.value}
+            call.client.session(state.session_id).update(update)
+        return {"configOptions": options_of(state, choices)}
+
+    async def _tell_options(self, updates: SessionUpdates, state: SessionState) -> None:
+        options = options_of(state, await self._known_choices())
+        updates.update({"sessionUpdate": "config_option_update", "configOptions": options})
+
+    async def _state(self, session_id: str, cwd: str | None = None) -> SessionState:
+        try:
+            state = await self.app.sessions.state(session_id)
+        except UsageError as error:
+            raise NotFound(error.what) from None
+        if cwd is not None and PurePath(cwd) != PurePath(state.cwd):
+            raise InvalidParams(f"cwd: the session works in {state.cwd}, not in {cwd}")
+        return state
+
+    async def _setup(self, state: SessionState) -> dict[str, Any]:
+        choices = await self._known_choices()
+        return {"modes": modes_of(state), "configOptions": options_of(state, choices)}
+
+    async def _known_choices(self) -> Choices:
+        """What can be chosen, looked up once; a machine without a model has a session all the same."""
+        if self._choices is None:
+            try:
+                self._choices = await self._look_around()
+            except UsageError:
+                return Choices((), self._roles())
+        return self._choices
+
+    async def _look_around(self) -> Choices:
+        models = self.app.models
+        table = self.app.settings.table
+        chain = models.named(flag=None, role="coder")
+        if chain is not None:
+            return Choices(tuple(dict.fromkeys((*table.models, *chain))), self._roles(), chain[0])
+        found = await models.found()
+        listed = tuple(model for row in found.rows for model in row.models)
+        return Choices(tuple(dict.fromkeys((*table.models, *listed))), self._roles(), found.models[0])
+
+    def _roles(self) -> tuple[str, ...]:
+        return tuple(name for name in self.app.settings.table.roles if name != "coder")
+
+    def _window(self, model: str) -> int:
+        price = self.app.models.price(model)
+        return price.context_window if price and price.context_window else DEFAULT_WINDOW
+
+
+def encoded(place: tuple[float, str]) -> str:
+    """A place in the list as an opaque cursor."""
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+
+
+def decoded(cursor: str | None) -> tuple[float, str] | None:
+    """The place behind a cursor of ours. Raises InvalidParams for any other."""
+    if cursor is None:
+        return None
+    try:
+        last, session_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        return float(last), str(session_id)
+    except (ValueError, TypeError, binascii.Error, RecursionError):
+        raise InvalidParams("cursor: is not one of ours", hint="begin without a cursor") from None
+
+
+def parameters_of() -> dict[str, type[params.Params]]:
+    """The methods of the protocol that are answered here, and the model of their parameters."""
+    return {
+        "authenticate": params.Authenticate,
+        "session/new": params.NewSession,
+        "session/load": params.LoadSession,
+        "session/resume": params.ResumeSession,
+        "session/list": params.ListSessions,
+        "session/close": params.CloseSession,
+        "session/delete": params.DeleteSession,
+        "session/prompt": params.Prompt,
+        "session/set_mode": params.SetMode,
+        "session/set_config_option": params.SetConfigOption,
+    }
