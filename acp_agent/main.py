@@ -4,10 +4,37 @@ import sys
 
 
 def main() -> None:
-    """Run the command line of this process and exit with its code."""
+    """`acp`: run the command line of this process and exit with its code."""
+    if sys.argv[1:] == ["serve"]:
+        _serve_stdio()
     from acp_agent.surfaces.cli.entry import run_command_line
 
     sys.exit(run_command_line(sys.argv[1:]))
+
+
+def serve() -> None:
+    """`acp-agent`: the same as `acp serve`, which may be its first word."""
+    words = sys.argv[1:]
+    if words[:1] == ["serve"]:
+        del words[0]
+    if not words:
+        _serve_stdio()
+    from acp_agent.surfaces.cli.entry import run_command_line
+
+    sys.exit(run_command_line(["serve", *words]))
+
+
+def _serve_stdio() -> None:
+    """Speak the protocol over stdin and stdout and exit: answer `initialize` first, import the rest then."""
+    from acp_agent.surfaces.acp.first import begin
+
+    try:
+        start = begin()
+        from acp_agent.surfaces.acp.serve import run
+
+        sys.exit(run(start))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from acp_agent.runs.conversations import Turn
 from acp_agent.surfaces.acp import params
 from acp_agent.surfaces.acp.call import Call, Method, SessionUpdates
 from acp_agent.surfaces.acp.faults import AuthRequired, InvalidParams, InvalidRequest, NotFound
+from acp_agent.surfaces.acp.fields import Params
 from acp_agent.surfaces.acp.options import (
     Choices,
     mode_change,
@@ -68,7 +69,7 @@ class Agent:
         """Everything that was once told of the session, told again; then its options."""
         state = await self._state(asked.session_id, asked.cwd)
         updates = call.session(state.session_id)
-        cost = 0.0
+        cost: float | None = 0.0
         for run_id in await self.app.journal.runs_of(state.session_id):
             narrator = Narrator(state.cwd, self._window, cost, replay=True)
             for event in await self.app.journal.events(run_id):
@@ -206,7 +207,7 @@ def decoded(cursor: str | None) -> tuple[float, str] | None:
         raise InvalidParams("cursor: is not one of ours", hint="begin without a cursor") from None
 
 
-def parameters_of() -> dict[str, type[params.Params]]:
+def parameters_of() -> dict[str, type[Params]]:
     """The methods of the protocol that are answered here, and the model of their parameters."""
     return {
         "authenticate": params.Authenticate,

@@ -9,8 +9,8 @@ import anyio.lowlevel
 
 from acp_agent.surfaces.acp.encode import LONGEST_LINE_OUT, notification_line, one_line, request_line
 from acp_agent.surfaces.acp.faults import ClientFault, Disconnected, InvalidParams
+from acp_agent.surfaces.acp.fields import Params, parsed
 from acp_agent.surfaces.acp.outbox import Outbox
-from acp_agent.surfaces.acp.params import Params, parsed
 from acp_agent.surfaces.acp.rpc import Code, Response
 from acp_agent.surfaces.acp.shrink import fitting_tool_call
 
@@ -50,7 +50,7 @@ class Asked:
         try:
             await question.answered.wait()
         except anyio.get_cancelled_exc_class():
-            if message_id in self._open and not self._gone and not self._outbox.withdraw(entry):
+            if message_id in self._open and not self._outbox.withdraw(entry):
                 self._outbox.put(notification_line("$/cancel_request", {"requestId": message_id}))
             raise
         finally:

@@ -9,9 +9,10 @@ from pydantic import BaseModel
 
 from acp_agent.surfaces.acp.asked import Asked, R
 from acp_agent.surfaces.acp.faults import Unsupported
+from acp_agent.surfaces.acp.fields import P, Params
+from acp_agent.surfaces.acp.handshake import Capabilities, ClientInfo, Initialize
 from acp_agent.surfaces.acp.ordering import Order
 from acp_agent.surfaces.acp.outbox import Outbox
-from acp_agent.surfaces.acp.params import Capabilities, ClientInfo, Initialize, P, Params
 from acp_agent.surfaces.acp.rpc import Request
 
 Result = BaseModel | Mapping[str, Any] | None

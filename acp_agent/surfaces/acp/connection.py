@@ -16,11 +16,13 @@ from acp_agent.surfaces.acp.asked import Asked
 from acp_agent.surfaces.acp.call import Call, Client, Method
 from acp_agent.surfaces.acp.encode import LONGEST_LINE_OUT, error_line, plain_object, result_line
 from acp_agent.surfaces.acp.faults import Answer, InvalidParams, Redact, answer_to
+from acp_agent.surfaces.acp.fields import Params, parsed
 from acp_agent.surfaces.acp.first import initialize_result
 from acp_agent.surfaces.acp.framing import Oversized
+from acp_agent.surfaces.acp.handshake import Initialize
 from acp_agent.surfaces.acp.ordering import ENDING, TURN, Order
 from acp_agent.surfaces.acp.outbox import Outbox
-from acp_agent.surfaces.acp.params import Cancel, CancelRequest, Initialize, Params, parsed
+from acp_agent.surfaces.acp.params import Cancel, CancelRequest
 from acp_agent.surfaces.acp.rpc import Code, Identifier, Malformed, Notification, Request, Response, message_of
 from acp_agent.surfaces.acp.transport import Transport
 

@@ -6,6 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 from acp_agent.surfaces.acp.faults import InvalidParams
 from acp_agent.surfaces.acp.params import (
+    BlobResource,
     ContentBlock,
     LinkBlock,
     ResourceBlock,
@@ -34,7 +35,7 @@ def _text(block: ContentBlock, cwd: str) -> str:
             return f"[{block.title or block.name}]({place(block.uri, cwd)}){described}"
         case ResourceBlock(resource=TextResource() as resource):
             return f'<resource uri="{place(resource.uri, cwd)}">\n{resource.text}\n</resource>'
-        case ResourceBlock(resource=resource):
+        case ResourceBlock(resource=BlobResource() as resource):
             return f"[{place(resource.uri, cwd)}: binary, {len(resource.blob) * 3 // 4} bytes, not shown]"
         case _:
             raise InvalidParams("prompt: images and audio are not supported", hint="send text, links or text resources")

@@ -1,175 +1,21 @@
-"""Parameters of the methods a client calls, typed; and what it says of itself.
+"""Parameters of the methods a client calls, typed (how they are parsed: `fields`)."""
 
-Names are camelCase on the wire. A field we do not know is ignored, because the protocol grows; one we know must have
-its type. Where the schema says that a malformed optional field counts as absent, it does.
-"""
-
-import os
-from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     PlainValidator,
     Tag,
-    ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
-from pydantic.alias_generators import to_camel
 
 from acp_agent.surfaces.acp.faults import InvalidParams
-
-P = TypeVar("P", bound="Params")
-
-
-class Params(BaseModel):
-    """The base of everything that comes from a client."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        strict=True,
-        extra="ignore",
-        alias_generator=to_camel,
-        validate_by_name=True,
-        validate_by_alias=True,
-    )
-
-
-def parsed(model: type[P], raw: Mapping[str, Any]) -> P:
-    """`raw` as a `model`. Raises InvalidParams with the name of the first wrong field; never repeats a value."""
-    try:
-        return model.model_validate(raw, by_alias=True, by_name=False)
-    except ValidationError as error:
-        raise InvalidParams(_problem(error)) from None
-
-
-def _problem(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    path = ""
-    for step in first["loc"]:
-        if isinstance(step, int):
-            path += f"[{step}]"
-        elif not step.startswith("<"):
-            path += f".{step}" if path else step
-    message = _WORDS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
-    return f"{path or 'params'}: {message[:1].lower()}{message[1:]}"
-
-
-_WORDS = {
-    "bool_type": "must be a boolean",
-    "dict_type": "must be an object",
-    "int_type": "must be an integer",
-    "list_type": "must be an array",
-    "missing": "is missing",
-    "model_type": "must be an object",
-    "string_type": "must be a string",
-}
-
-
-def _none_if_malformed(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    try:
-        return validate(value)
-    except ValidationError:
-        return None
-
-
-def _absolute(path: str) -> str:
-    if not os.path.isabs(path) or "\0" in path:
-        raise ValueError("must be an absolute path")
-    return path
-
-
-Lenient = WrapValidator(_none_if_malformed)
-OptionalText = Annotated[str | None, Lenient]
-AbsolutePath = Annotated[str, AfterValidator(_absolute)]
-
-
-# --- initialize
-
-
-class FileAccess(Params):
-    """Which of the client's file methods may be called."""
-
-    read_text_file: Annotated[bool | None, Lenient] = False
-    write_text_file: Annotated[bool | None, Lenient] = False
-
-
-class TerminalSignIn(Params):
-    """Whether the client can run a sign-in in a terminal."""
-
-    terminal: Annotated[bool | None, Lenient] = False
-
-
-class Elicitations(Params):
-    """Ways the client can ask a person something; an object means it can."""
-
-    form: Annotated[dict[str, Any] | None, Lenient] = None
-    url: Annotated[dict[str, Any] | None, Lenient] = None
-
-
-class ConfigOptions(Params):
-    """Kinds of options beyond a select that the client shows; an object means it can."""
-
-    boolean: Annotated[dict[str, Any] | None, Lenient] = None
-
-
-class SessionFeatures(Params):
-    """What the client can show of a session."""
-
-    config_options: Annotated[ConfigOptions | None, Lenient] = None
-
-
-class Capabilities(Params):
-    """What a client advertised. Anything it did not, or said malformed, it cannot do."""
-
-    fs: Annotated[FileAccess | None, Lenient] = None
-    terminal: Annotated[bool | None, Lenient] = False
-    session: Annotated[SessionFeatures | None, Lenient] = None
-    auth: Annotated[TerminalSignIn | None, Lenient] = None
-    elicitation: Annotated[Elicitations | None, Lenient] = None
-
-    @property
-    def boolean_options(self) -> bool:
-        """Whether options of type `boolean` may be sent."""
-        options = self.session.config_options if self.session else None
-        return options is not None and options.boolean is not None
-
-    def allows(self, method: str) -> bool:
-        """Whether a request `method` may be sent to this client."""
-        match method:
-            case "fs/read_text_file":
-                return bool(self.fs and self.fs.read_text_file)
-            case "fs/write_text_file":
-                return bool(self.fs and self.fs.write_text_file)
-            case "elicitation/create":
-                return bool(self.elicitation and (self.elicitation.form, self.elicitation.url) != (None, None))
-            case _ if method.startswith("terminal/"):
-                return bool(self.terminal)
-            case _:
-                return True
-
-
-class ClientInfo(Params):
-    """Who the client is."""
-
-    name: str
-    version: str
-    title: OptionalText = None
-
-
-class Initialize(Params):
-    """`initialize`."""
-
-    protocol_version: int
-    client_capabilities: Annotated[Capabilities | None, Lenient] = None
-    client_info: Annotated[ClientInfo | None, Lenient] = None
+from acp_agent.surfaces.acp.fields import AbsolutePath, Lenient, OptionalText, parsed
+from acp_agent.surfaces.acp.fields import Params as Params
 
 
 class Authenticate(Params):
@@ -313,7 +159,8 @@ def _server(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
 
 
 McpServer = Annotated[StdioServer | HttpServer | UnknownServer, WrapValidator(_server)]
-Directories = Annotated[list[AbsolutePath], BeforeValidator(lambda value: [] if value is None else value)]
+_EMPTY_FOR_NULL = BeforeValidator(lambda value: [] if value is None else value)
+Directories = Annotated[list[AbsolutePath], _EMPTY_FOR_NULL]
 
 
 class NewSession(Params):
@@ -321,7 +168,7 @@ class NewSession(Params):
 
     cwd: AbsolutePath
     mcp_servers: list[McpServer]
-    additional_directories: Directories = []
+    additional_directories: Directories = Field(default_factory=list)
 
 
 class LoadSession(Params):
@@ -330,7 +177,7 @@ class LoadSession(Params):
     session_id: str
     cwd: AbsolutePath
     mcp_servers: list[McpServer]
-    additional_directories: Directories = []
+    additional_directories: Directories = Field(default_factory=list)
 
 
 class ResumeSession(Params):
@@ -338,8 +185,8 @@ class ResumeSession(Params):
 
     session_id: str
     cwd: AbsolutePath
-    mcp_servers: Annotated[list[McpServer], BeforeValidator(lambda value: [] if value is None else value)] = []
-    additional_directories: Directories = []
+    mcp_servers: Annotated[list[McpServer], _EMPTY_FOR_NULL] = Field(default_factory=list)
+    additional_directories: Directories = Field(default_factory=list)
 
 
 class ListSessions(Params):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field
 
-from acp_agent.surfaces.acp.params import Params
+from acp_agent.surfaces.acp.fields import Params
 
 
 class Selected(Params):

@@ -14,8 +14,8 @@ from acp_agent.surfaces.acp.agent import Agent, parameters_of
 from acp_agent.surfaces.acp.call import Call, Method
 from acp_agent.surfaces.acp.connection import Connection
 from acp_agent.surfaces.acp.descriptors import DescriptorTransport
+from acp_agent.surfaces.acp.fields import Params
 from acp_agent.surfaces.acp.first import Start
-from acp_agent.surfaces.acp.params import Params
 
 
 def run(start: Start) -> None:

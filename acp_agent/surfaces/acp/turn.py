@@ -41,7 +41,7 @@ class TurnOnTheWire:
         text = text_of(blocks, self.session.cwd)
         past = await past_of(self.app.journal, self.session.session_id, "")
         updates = self.call.session(self.session.session_id)
-        narrator = Narrator(self.session.cwd, self.window, past.cost)
+        narrator = Narrator(self.session.cwd, self.window, past.cost if past.cost_known else None)
 
         def tell(item: Event | Word) -> None:
             for update in [narrator.word(item)] if isinstance(item, Word) else narrator.fact(item):

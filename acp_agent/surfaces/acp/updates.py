@@ -9,6 +9,7 @@ from acp_agent.domain.events import (
     ApprovalAsked,
     Event,
     ModelCalled,
+    ModelFailed,
     ModelReplied,
     RunEnded,
     RunStarted,
@@ -45,10 +46,13 @@ KINDS = {
 class Narrator:
     """Tells one run to an editor. `root` is where it works; `window` the context size of a model in tokens.
 
-    `cost` is what earlier runs of the session cost, US dollars. With `replay` the prompt itself is told too.
+    `cost` is what earlier runs of the session cost, US dollars, None where a price was unknown. With `replay` the
+    prompt itself is told too.
     """
 
-    def __init__(self, root: str, window: Callable[[str], int], cost: float = 0.0, *, replay: bool = False) -> None:
+    def __init__(
+        self, root: str, window: Callable[[str], int], cost: float | None = 0.0, *, replay: bool = False
+    ) -> None:
         self._root = root
         self._window = window
         self._cost = cost
@@ -57,8 +61,8 @@ class Narrator:
         self._told = {"text": "", "reasoning": ""}
 
     @property
-    def cost(self) -> float:
-        """US dollars of the session up to the last fact told."""
+    def cost(self) -> float | None:
+        """US dollars of the session up to the last fact told; None once a price was unknown."""
         return self._cost
 
     def word(self, word: Word) -> Update:
@@ -76,6 +80,9 @@ class Narrator:
                 return []
             case ModelReplied() as fact:
                 return self._replied(fact)
+            case ModelFailed(cost=cost):
+                self._charge(cost)
+                return []
             case ToolStarted() | ToolFinished() | ToolRefused() | ApprovalAsked() as fact:
                 return self._acted(fact)
             case RunEnded() as fact:
@@ -89,14 +96,17 @@ class Narrator:
         rest = (("reasoning", message.reasoning), ("text", message.text))
         updates = [self._chunk(kind, text) for kind, whole in rest if (text := self._untold(kind, whole))]
         updates += [self._proposed(call) for call in message.calls]
-        self._cost += fact.cost or 0.0
+        self._charge(fact.cost)
         usage = fact.reply.usage
         if usage is not None:
             used = usage.input_tokens + usage.output_tokens
             size = max(self._window(fact.reply.model), used)
-            money = {"amount": round(self._cost, 6), "currency": "USD"}
-            updates.append({"sessionUpdate": "usage_update", "used": used, "size": size, "cost": money})
+            money = {} if self._cost is None else {"cost": {"amount": round(self._cost, 6), "currency": "USD"}}
+            updates.append({"sessionUpdate": "usage_update", "used": used, "size": size, **money})
         return updates
+
+    def _charge(self, cost: float | None) -> None:
+        self._cost = None if cost is None or self._cost is None else self._cost + cost
 
     def _untold(self, kind: str, whole: str) -> str:
         """What of a reply the words have not told: a slow reader may have lost some."""
