@@ -1,5 +1,7 @@
 """What a client puts into a prompt, as a model reads it."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from acp_agent.surfaces.acp.content import place, text_of
@@ -8,7 +10,7 @@ from acp_agent.surfaces.acp.fields import parsed
 from acp_agent.surfaces.acp.params import ContentBlock, Prompt
 
 
-def blocks_of(*raw: dict[str, object]) -> list[ContentBlock]:
+def blocks_of(*raw: Mapping[str, object]) -> list[ContentBlock]:
     return parsed(Prompt, {"sessionId": "s", "prompt": list(raw)}).prompt
 
 
