@@ -109,12 +109,12 @@ def _inside(who: str, what: str, world: World) -> float:
 
 
 def _fleet(prompt: str, count: int, options: Sequence[str], reading: Reading, world: World) -> float:
-    """`acp run` over projects, each in a worktree of its own."""
+    """`acp run` over projects, each in a worktree of its own, held against what is on record."""
     with world.fresh(count) as place:
         ended = place.run(acp("run", prompt, "--all", *options))
-        made = len(list(place.folder.glob("state/worktrees/*/*")))
-        if made != count:
-            raise BenchFailed(f"{made} worktrees for {count} projects")
+        worked = place.recorded("workspace_prepared"), place.recorded("run_ended")
+        if worked != (count, count):
+            raise BenchFailed(f"{count} projects, but (worktrees, ends) on record are {worked}")
         return reading(ended)
 
 

@@ -2,12 +2,13 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -119,6 +120,12 @@ class Place:
     def repositories(self, count: int) -> list[Path]:
         """The first `count` repositories."""
         return [self.folder / "fleet" / name for name in names(count)]
+
+    def recorded(self, kind: str) -> int:
+        """How many events of one kind are on record."""
+        with closing(sqlite3.connect(self.folder / "state" / "acp.db")) as connection:
+            found = connection.execute("SELECT count(*) FROM acp_event WHERE type = ?", (kind,)).fetchone()
+        return int(found[0])
 
     def run(self, command: Sequence[str]) -> Ended:
         """Run a process to its end and measure it. Raises BenchFailed with what it said when it failed."""
