@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 
 from acp_agent.domain.errors import UsageError
 from acp_agent.store import process, sql
-from acp_agent.store.schema import SCHEMA_VERSION, is_empty, open_for_reading, unusable, version_of
+from acp_agent.store.schema import SCHEMA_VERSION, is_empty, mend, open_for_reading, unusable, version_of
 
 MAX_FOUND = 50
 _LAST_CHARACTER = "\U0010ffff"
@@ -178,6 +178,7 @@ class Reads:
 
     def _opened(self) -> sqlite3.Connection | None:
         try:
+            mend(self._path)
             connection = open_for_reading(self._path)
         except sqlite3.Error as error:
             raise unusable(self._path, error) from error

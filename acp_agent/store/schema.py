@@ -46,6 +46,17 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     )
 
 
+def mend(path: Path) -> None:
+    """Undo what a process killed at the very first start left half done; only a writing connection may."""
+    if not path.with_name(f"{path.name}-journal").exists():
+        return
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    finally:
+        connection.close()
+
+
 def version_of(connection: sqlite3.Connection, path: Path) -> int:
     """The version of the schema, 0 for an empty database. Raises UsageError where it is newer than ours."""
     found: int = connection.execute("PRAGMA user_version").fetchone()[0]

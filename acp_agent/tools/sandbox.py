@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -61,6 +62,9 @@ _FIXED_INSIDE = {
 }
 
 
+_TRYING = threading.Lock()
+
+
 @dataclass(frozen=True, slots=True)
 class Sandbox:
     """How commands are confined. `required` refuses to run them without bubblewrap; the others may run them bare.
@@ -79,7 +83,10 @@ class Sandbox:
 
 def level_for(sandbox: Sandbox) -> Level | None:
     """The level in force on this machine; None: commands are refused."""
-    if sandbox.level != "off" and available():
+    # Runs that begin together ask together, and the cache alone would let each of them try.
+    with _TRYING:
+        confined = sandbox.level != "off" and available()
+    if confined:
         return "bwrap"
     return None if sandbox.level == "required" else "none"
 
