@@ -161,7 +161,8 @@ def test_a_large_output_is_cut_for_machines_too() -> None:
 
 
 def test_diffs_with_lines_that_look_like_headers_keep_their_sides() -> None:
-    diff = "--- a/n\n+++ b/n\n@@ -1,2 +1,2 @@\n a\n--- b\n++++ c\n--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+x\n\\ No newline\n"
+    changed = "--- a/n\n+++ b/n\n@@ -1,2 +1,2 @@\n a\n--- b\n++++ c\n"
+    diff = changed + "--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+x\n\\ No newline\n"
     assert diff_content(diff, "/w") == [
         {"type": "diff", "path": "/w/n", "oldText": "a\n-- b\n", "newText": "a\n+++ c\n"},
         {"type": "diff", "path": "/w/new", "oldText": None, "newText": "x"},
