@@ -39,6 +39,10 @@ class UsageError(AcpAgentError):
     exit_code = ExitCode.USAGE
 
 
+class NoModel(UsageError):
+    """No model is configured and none was found."""
+
+
 class NothingSelected(AcpAgentError):
     """The selection is empty, or there is nothing to do."""
 

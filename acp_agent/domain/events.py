@@ -71,7 +71,10 @@ class ModelReplied(Frozen):
 
 
 class ModelFailed(Frozen):
-    """The call in flight gave no reply. `cost` is what it is booked at: for a lost call, its whole reservation."""
+    """The call in flight gave no reply. `cost` is what it is booked at: for a lost call, its whole reservation.
+
+    `partial` are the words it had said when the run was cancelled: they stay in the conversation.
+    """
 
     type: Literal["model_failed"] = "model_failed"
     call_id: str
@@ -80,6 +83,7 @@ class ModelFailed(Frozen):
     message: str
     retry_after: float | None = None
     cost: float | None = 0.0
+    partial: str = ""
 
 
 class ToolStarted(Frozen):

@@ -36,7 +36,7 @@ from acp_agent.domain.events import (
     WaitingFor,
     WorkspacePrepared,
 )
-from acp_agent.domain.message import Message, ToolCall, ToolMessage, UserMessage
+from acp_agent.domain.message import AssistantMessage, Message, ToolCall, ToolMessage, UserMessage
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.tool import Intent, PlanStep, ToolResult
 
@@ -162,7 +162,9 @@ def _thought(state: RunState, fact: ModelCalled | ModelReplied | ModelFailed | A
             return _replied(state, fact)
         case ModelFailed():
             spent = _charged(state.spent, fact.cost)
-            return {"model_call": None, "failures": (*state.failures, fact), "spent": spent}
+            said = (AssistantMessage(text=fact.partial),) if fact.partial else ()
+            messages = (*state.messages, *said)
+            return {"model_call": None, "failures": (*state.failures, fact), "spent": spent, "messages": messages}
         case AnswerChecked(problem=None):
             return {"answer": fact}
         case AnswerChecked():

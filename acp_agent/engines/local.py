@@ -5,7 +5,7 @@ Several processes may share one store: a run is claimed by one of them, and one 
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 from anyio.abc import TaskGroup
@@ -69,20 +69,24 @@ class LocalEngine:
 
         Raises Refused when another process works on the batch.
         """
-        held = await self._hold(batch_id) if batch_id else ()
+        async with AsyncExitStack() as stack:
+            if batch_id is not None:
+                await stack.enter_async_context(self.hold(batch_id))
+            await stack.enter_async_context(self._leases(lambda: list(self._claims.values())))
+            await self._work(batch_id, jobs)
+
+    @asynccontextmanager
+    async def hold(self, stream_id: str) -> AsyncIterator[None]:
+        """Keep a batch or a session for this process while the block runs. Raises Refused when another one has it."""
+        claim = await self._journal.claim(stream_id, self._owner)
+        if claim is None:
+            raise Refused(f"{stream_id} is worked on by another process", hint=f"acp logs -f {stream_id}")
         try:
-            async with self._leases(lambda: [*held, *self._claims.values()]):
-                await self._work(batch_id, jobs)
+            async with self._leases(lambda: [claim]):
+                yield
         finally:
             with anyio.CancelScope(shield=True):
-                for claim in held:
-                    await self._journal.release(claim)
-
-    async def _hold(self, batch_id: str) -> tuple[Claim, ...]:
-        claim = await self._journal.claim(batch_id, self._owner)
-        if claim is None:
-            raise Refused(f"{batch_id} is worked on by another process", hint=f"acp logs -f {batch_id}")
-        return (claim,)
+                await self._journal.release(claim)
 
     async def _work(self, batch_id: str | None, jobs: int) -> None:
         slots = anyio.CapacityLimiter(jobs)
@@ -143,3 +147,5 @@ class LocalEngine:
                     self._worker.abandon(pulse.stream_id)
                 else:
                     await self._worker.poke(pulse.stream_id, pulse.seq)
+            # Another process may have answered what a run of ours waited for.
+            self._news.set()

@@ -1,5 +1,6 @@
 """Running tool calls: intent on record, effect, result on record; and what became of those a crash cut off."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import anyio
@@ -63,13 +64,14 @@ async def _finish(driver: "Driver", ready: list[tuple[OpenCall, Prepared]]) -> N
     async def run(open_call: OpenCall, prepared: Prepared) -> None:
         results[open_call.call.call_id] = await prepared.run()
 
-    async def record() -> None:
+    async def record(calls: Sequence[OpenCall]) -> None:
         finished = [
             ToolFinished(call_id=call_id, tool=open_call.call.name, result=results.get(call_id) or _cut_off(driver))
-            for open_call, _ in ready
+            for open_call in calls
             if (call_id := open_call.call.call_id)
         ]
-        await driver.record(*finished)
+        if finished:
+            await driver.record(*finished)
 
     try:
         with anyio.move_on_after(driver.budget_left()) as scope:
@@ -82,11 +84,15 @@ async def _finish(driver: "Driver", ready: list[tuple[OpenCall, Prepared]]) -> N
                         group.start_soon(run, open_call, prepared)
     except anyio.get_cancelled_exc_class():
         with anyio.CancelScope(shield=True):
-            await record()
+            # What may run again stays open: whoever resumes does it again, as after a kill.
+            specs = _tools(driver).specs()
+            await record(
+                [call for call, _ in ready if call.call.call_id in results or not specs[call.call.name].repeatable]
+            )
         raise
     finally:
         driver.effect = None
-    await record()
+    await record([open_call for open_call, _ in ready])
 
 
 def _cut_off(driver: "Driver") -> ToolResult:

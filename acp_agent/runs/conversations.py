@@ -64,6 +64,10 @@ class Conversations:
         What an interrupted run left open is closed first. Raises UsageError where there is no model, Refused while
         another process drives a run of the session.
         """
+        async with self.engine.hold(session.session_id):
+            return await self._prompt(session, text, turn, tell, ask)
+
+    async def _prompt(self, session: SessionState, text: str, turn: Turn, tell: Tell, ask: Ask) -> RunState:
         await self._close_interrupted(session.session_id)
         request = await self.request(session, text)
         turn.run_id = await self.runner.start(request, self.actor)
@@ -87,7 +91,9 @@ class Conversations:
             turn.asking.cancel()
 
     async def request(self, session: SessionState, text: str) -> RunRequest:
-        """What a run of the session is asked."""
+        """What a run of the session is asked. Raises NoModel, and UsageError where its directory is gone."""
+        if not await anyio.Path(session.cwd).is_dir():
+            raise UsageError(f"{session.cwd}, where the session works, is not there any more")
         role = self.settings.role(session.role)
         chain = self.models.named(flag=session.model, role=session.role)
         if chain is None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from acp_agent.config.settings import Settings, model_for, resolve_chain
-from acp_agent.domain.errors import UsageError
+from acp_agent.domain.errors import NoModel, UsageError
 from acp_agent.llm.check import ModelCheck, check_model
 from acp_agent.llm.discover import Choice, Found, choose, survey
 from acp_agent.llm.gateway import Gateway
@@ -27,12 +27,15 @@ class Models:
         """The chain somebody named, the strongest first: flag, ACP_MODEL, task, project, role, the alias `main`."""
         return model_for(self.settings, flag=flag, environ=self.environ, task=task, project=project, role=role)
 
-    async def found(self) -> Choice:
-        """What discovery finds on this machine. Raises UsageError where there is no model at all."""
-        choice = await choose({}, self.environ)
+    async def found(self, *, demonstration: bool = False) -> Choice:
+        """What discovery finds on this machine. Raises NoModel where there is none at all.
+
+        `demonstration`: the caller holds the embedded model to what it can do.
+        """
+        choice = await choose({}, self.environ, demonstration=demonstration)
         if not choice.models:
             looked = "; ".join(f"{row.source}: {row.why}" for row in choice.rows)
-            raise UsageError(f"no model was found ({looked})", hint=NO_MODEL)
+            raise NoModel(f"no model was found ({looked})", hint=NO_MODEL)
         return choice
 
     async def survey(self) -> tuple[Found, ...]:
@@ -43,7 +46,7 @@ class Models:
         """One real call to each of `names` (aliases or models; by default the chain that a run would use)."""
         chosen = [model for name in names for model in resolve_chain(self.settings, name)]
         if not names:
-            chosen = list((await choose(self._named(), self.environ)).models)
+            chosen = list((await choose(self._named(), self.environ, demonstration=True)).models)
         if not chosen:
             raise UsageError("no model was found", hint=NO_MODEL)
         return [await check_model(self.gateway, model) for model in dict.fromkeys(chosen)]

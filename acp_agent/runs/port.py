@@ -1,6 +1,7 @@
 """The ports of an engine: who drives queued runs, and what drives one of them."""
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from acp_agent.domain.ports import Claim
@@ -36,6 +37,10 @@ class Engine(Protocol):
 
     async def drive(self, run_id: str) -> RunState:
         """Drive one queued run here until it ends or waits. Raises Refused when it cannot be claimed."""
+        ...
+
+    def hold(self, stream_id: str) -> AbstractAsyncContextManager[None]:
+        """Keep a batch or a session for this process while the block runs. Raises Refused when another one has it."""
         ...
 
     async def poke(self, run_id: str) -> None:

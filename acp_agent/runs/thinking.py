@@ -107,11 +107,10 @@ class Thinking:
 
     async def _hear(self, request: ModelRequest, action: Think) -> None:
         driver = self._driver
-        heard = False
+        heard: list[str] = []
 
         def on_word(word: Word) -> None:
-            nonlocal heard
-            heard = True
+            heard.append(word.text if word.kind == "text" else "")
             driver.parts.bus.publish(driver.claim.stream_id, word)
 
         began = time.monotonic()
@@ -124,9 +123,10 @@ class Thinking:
                 await self._replied(request, reply, time.monotonic() - began)
                 return
             why = "cancelled" if driver.state.cancel_asked else "The time of the run was up."
-            await self._fail(ModelError(why, fault=ModelFault.TIMEOUT), True)
+            partial = "".join(heard) if driver.state.cancel_asked else ""
+            await self._fail(ModelError(why, fault=ModelFault.TIMEOUT), True, partial)
         except ModelError as error:
-            await self._fail(error, heard)
+            await self._fail(error, bool(heard))
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
                 await self._fail(ModelError("Interrupted by its own process.", fault=ModelFault.LOST), True)
@@ -145,7 +145,7 @@ class Thinking:
         replied = ModelReplied(call_id=called.call_id, reply=reply, cost=cost, seconds=round(seconds, 3))
         await driver.record(replied, settle=self._settle(called, cost))
 
-    async def _fail(self, error: ModelError, spent: bool) -> None:
+    async def _fail(self, error: ModelError, spent: bool, partial: str = "") -> None:
         """Book the call as failed; under a money cap, one that may have been answered stays booked at its reservation.
 
         Without a cap nobody bounded its reply, so its cost is unknown rather than the price of the longest one.
@@ -163,6 +163,7 @@ class Thinking:
             message=error.message,
             retry_after=error.retry_after,
             cost=cost,
+            partial=partial,
         )
         await driver.record(failed, settle=self._settle(called, cost))
 

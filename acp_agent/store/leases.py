@@ -9,6 +9,7 @@ from acp_agent.store import operations, process, sql
 from acp_agent.store.writer import Transaction
 
 MAX_TAKEOVERS = 3
+_IS_DRIVEN = {"run": sql.RUN_IS_DRIVEN, "batch": sql.BATCH_IS_DRIVEN}
 
 
 def dead_owner(connection: sqlite3.Connection, tenant: str, stream_id: str, now: float) -> str | None:
@@ -56,7 +57,8 @@ def claim(
     if crash_loop:
         _give_up(transaction, tenant, Claim(stream_id=stream_id, fence=taken[0]))
         return None
-    transaction.rows(sql.RUN_IS_DRIVEN if kind == "run" else sql.BATCH_IS_DRIVEN, id=stream_id, now=transaction.now)
+    if kind in _IS_DRIVEN:
+        transaction.rows(_IS_DRIVEN[kind], id=stream_id, now=transaction.now)
     return Claim(stream_id=stream_id, fence=taken[0], takeovers=takeovers)
 
 
@@ -78,6 +80,8 @@ def _held(owner: str | None, lease_until: float | None, now: float, is_gone: Cal
 def _drivable(transaction: Transaction, stream_id: str, kind: str, status: str) -> bool:
     if kind == "run":
         return status in ("queued", "running")
+    if kind == "session":
+        return True
     # A batch ends when its last runs wait for people, and goes on once they have answered.
     return status == "running" or transaction.row(sql.OPEN_RUN_OF_BATCH, id=stream_id) is not None
 

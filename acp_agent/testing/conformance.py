@@ -114,7 +114,8 @@ class _Reader:
         if "error" in message:
             if problem := self._schema.error_problem(message["error"]):
                 yield problem
-            if question is None and message.get("id") is not None:
+            # What is no request at all is refused by the id it carries, if any.
+            if question is None and message.get("id") is not None and message["error"].get("code") != -32600:
                 yield f"an error for a question that is not open: {message.get('id')!r}"
         elif question is None:
             yield f"an answer to a question that is not open: {message.get('id')!r}"
@@ -135,7 +136,9 @@ class _Reader:
             session.turn = None
         elif method != "session/load":
             return
-        if left := [call for call, status in session.statuses.items() if status in STATUSES[:2]]:
+        left = [call for call, status in session.statuses.items() if status in STATUSES[:2]]
+        # With an error the client knows that nothing more will come.
+        if left and "result" in message:
             yield f"{method} was answered while tool calls are open: {left}"
 
     def _asks(self, message: Mapping[str, Any]) -> Iterator[str]:

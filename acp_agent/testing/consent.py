@@ -71,10 +71,14 @@ class Consent:
                 return
         raise LookupError("no question is held")
 
-    def cancel(self, session_id: str) -> None:
-        """What a client owes when it cancels a turn: every open question of it is answered as cancelled."""
+    def cancel(self, session_id: str, call_id: str | None = None) -> None:
+        """Answer the open questions of a session (or of one tool call) as cancelled.
+
+        That is what a client owes when it cancels a turn, or when the agent takes a question back.
+        """
         for question in self.held:
-            if question.session_id == session_id and question._released and not question._released.done():
+            is_meant = session_id == question.session_id and call_id in (None, question.tool_call["toolCallId"])
+            if is_meant and question._released and not question._released.done():
                 question._released.set_result("cancel")
 
 

@@ -172,12 +172,16 @@ class Editor:
 
     async def wait_for(self, happened: Callable[[], bool], within: float = 10.0) -> None:
         """Wait until the predicate is true; it is asked again after every line. Raises TimeoutError, AgentGone."""
-        async with asyncio.timeout(within):
-            while not happened():
-                if self._transport.ended:
-                    raise self._gone("what was waited for")
-                self._changed.clear()
-                await self._changed.wait()
+        try:
+            async with asyncio.timeout(within):
+                while not happened():
+                    if self._transport.ended:
+                        raise self._gone("what was waited for")
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            last = b"".join(line.data[:500] for line in self.received[-5:]).decode("utf-8", "replace")
+            raise TimeoutError(f"it did not happen within {within} s; the agent said last\n{last}") from None
 
     # --- the end
 
@@ -240,12 +244,21 @@ class Editor:
         raise LookupError("the prompt was not sent")
 
     def _saw(self, line: Line | None) -> None:
-        if line is not None:
+        if line is not None and not line.sent:
             if not isinstance(line.message, dict):
                 self.complaints.append(f"no message: {line.data[:200]!r}")
             elif line.message.get("method") == "session/update":
                 self._parse_as_sdk(line.message.get("params"))
+            elif line.message.get("method") == "$/cancel_request":
+                self._withdraw(line.message["params"]["requestId"])
         self._changed.set()
+
+    def _withdraw(self, request_id: Any) -> None:
+        """The agent needs no answer any more: a person would see the question disappear."""
+        for line in self.received:
+            message = line.message
+            if message.get("id") == request_id and message.get("method") == "session/request_permission":
+                self.consent.cancel(message["params"]["sessionId"], message["params"]["toolCall"]["toolCallId"])
 
     def _parse_as_sdk(self, params: Any) -> None:
         # The SDK itself only logs what it cannot parse.

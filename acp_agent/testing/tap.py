@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -42,7 +43,7 @@ class TappedTransport:
     """Newline-delimited JSON over byte streams, every line on record before anybody acts on it.
 
     It is the SDK's `Transport`. Requests made with `request` have ids of their own kind; their answers are taken out
-    here and never reach the SDK. `on_line` is called for every line received, and once with None at the end.
+    here and never reach the SDK. `on_line` is called for every line of both directions, and once with None at the end.
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class TappedTransport:
         self._count = 0
 
     async def send(self, message: dict[str, Any]) -> None:
-        """One message of the SDK."""
-        await self.send_line(json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
+        """One message of the SDK. The answer to a question of an agent that is gone meanwhile is dropped."""
+        data = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        with contextlib.nullcontext() if "method" in message else contextlib.suppress(ConnectionError):
+            await self.send_line(data)
 
     async def send_line(self, data: bytes) -> None:
         """Bytes as they are, well-formed or not. Raises ConnectionError when the agent is gone."""
@@ -68,11 +71,13 @@ class TappedTransport:
 
     async def request(self, method: str, params: Any) -> Any:
         """A request past the SDK: its result as it came. Raises RawError, ConnectionError."""
+        if self.ended:
+            raise ConnectionError("the agent is gone")
         self._count += 1
         message_id = f"raw-{self._count}"
         self._own[message_id] = asyncio.get_running_loop().create_future()
-        await self.send({"jsonrpc": "2.0", "id": message_id, "method": method, "params": params})
         try:
+            await self.send({"jsonrpc": "2.0", "id": message_id, "method": method, "params": params})
             return await self._own[message_id]
         finally:
             del self._own[message_id]
@@ -81,7 +86,6 @@ class TappedTransport:
         """The next message for the SDK; None at the end."""
         while data := await self._read_line():
             line = self._record(data, sent=False)
-            self._on_line(line)
             if isinstance(line.message, dict) and not self._is_own(line.message):
                 return line.message
         self.ended = True
@@ -104,13 +108,17 @@ class TappedTransport:
     def _record(self, data: bytes, *, sent: bool) -> Line:
         try:
             message = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             message = None
         line = Line(len(self.lines), time.monotonic(), sent, data, message)
         self.lines.append(line)
+        self._on_line(line)
         return line
 
     def _is_own(self, message: Mapping[str, Any]) -> bool:
+        """True for what the SDK's client knows no way with: answers to `request`, and what any side may send."""
+        if str(message.get("method")).startswith("$/"):
+            return True
         answer = self._own.get(str(message.get("id"))) if "method" not in message else None
         if answer is None:
             return False

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
+from acp_agent.domain.errors import AcpAgentError
 from acp_agent.store.reads import RunRow
 from acp_agent.testing.crash import CRASH_VARIABLE
 from acp_agent.testing.killer import Ending, Victim
@@ -88,21 +89,26 @@ class Trial:
     def run(self) -> Outcome:
         """Go on until every run has ended, then check everything."""
         began = time.monotonic()
+        try:
+            self._go_on()
+            self._settle()
+            if self.random.random() < 0.2:
+                self._resume_once_more()
+            self.outcome.problems += violations(self.world, self.ledger)
+        except AcpAgentError as error:
+            self._complain(f"the record cannot be read: {error.what}")
+        self.outcome.repeated = repeated_requests(self.world)
+        self.outcome.seconds = time.monotonic() - began
+        return self.outcome
+
+    def _go_on(self) -> None:
         self._drive("run", PROMPT, "--all", "--yes", kill=self.most_kills > 0)
         for _ in range(MOST_COMMANDS):
             words = self.next_command(self.world.record())
             if words is None or self.outcome.problems:
-                break
+                return
             self._drive(*words, kill=self._may_kill() and self.random.random() < self.share)
-        else:
-            self._complain(f"not done after {MOST_COMMANDS} commands")
-        self._settle()
-        if self.random.random() < 0.2:
-            self._resume_once_more()
-        self.outcome.problems += violations(self.world, self.ledger)
-        self.outcome.repeated = repeated_requests(self.world)
-        self.outcome.seconds = time.monotonic() - began
-        return self.outcome
+        self._complain(f"not done after {MOST_COMMANDS} commands")
 
     def _may_kill(self) -> bool:
         return len(self.outcome.kills) < self.most_kills

@@ -76,6 +76,8 @@ class Agent:
                 for update in narrator.fact(event):
                     updates.update(update)
                 await updates.room()
+            for update in narrator.close():
+                updates.update(update)
             cost = narrator.cost
         return await self._setup(state)
 

@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 GRACE = 1.5
 """Seconds that what must be finished after a cancellation gets."""
 
+_AT_ONCE = 32
 _SHORT_CALLS = 0.2
 _FLUSH = 0.2
 _MOST_UNREAD = 32 * 1024 * 1024
@@ -128,8 +129,11 @@ class Connection:
     async def _read(self) -> None:
         try:
             while lines := await self._transport.receive():
-                for line in lines:
+                for number, line in enumerate(lines, start=1):
                     self._take(line)
+                    if number % _AT_ONCE == 0:
+                        # Short calls come to their end here, so that only long ones add up.
+                        await anyio.lowlevel.checkpoint()
                 if self._outbox.weight > _MOST_UNREAD:
                     await self._outbox.room()
         except OSError as error:

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from acp_agent.domain.errors import AcpAgentError, Refused, UsageError
+from acp_agent.domain.errors import AcpAgentError, NoModel, Refused, UsageError
 from acp_agent.domain.redact import Redactor, secrets_of
 from acp_agent.surfaces.acp.rpc import Code
 
@@ -88,6 +88,8 @@ def _code_of(error: AcpAgentError) -> int:
     match error:
         case Fault():
             return error.code
+        case NoModel():
+            return Code.AUTH_REQUIRED
         case UsageError():
             return Code.INVALID_PARAMS
         case Refused():

@@ -88,7 +88,7 @@ class ResourceBlock(Params):
     ]
 
 
-_BLOCK_TYPES = frozenset({"text", "image", "audio", "resource_link", "resource"})
+_BLOCK_TYPES = ("text", "image", "audio", "resource_link", "resource")
 
 
 def _block_of_known_type(value: Any) -> Any:

@@ -27,7 +27,10 @@ def update_lines(session_id: str, update: Mapping[str, Any], longest: int = LONG
     line = update_line(session_id, update)
     if len(line) <= longest:
         return [line]
-    return [update_line(session_id, part) for part in _parts(update)]
+    lines = [update_line(session_id, part) for part in _parts(update)]
+    if max(map(len, lines)) > longest:
+        return [update_line(session_id, without_bulk(update, "too large to show"))]
+    return lines
 
 
 def fitting_tool_call(call: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,8 +53,9 @@ def fitting_tool_call(call: Mapping[str, Any]) -> dict[str, Any]:
 
 def without_bulk(call: Mapping[str, Any], why: str) -> dict[str, Any]:
     """A tool call's identity and status, with a note in place of its content."""
-    kept = ("sessionUpdate", "toolCallId", "title", "kind", "status")
-    return {**{name: call[name] for name in kept if name in call}, "content": [_note(why)]}
+    kept = ("toolCallId", "title", "kind", "status")
+    told = {name: _cut(str(call[name]), 1024) for name in kept if call.get(name) is not None}
+    return {"sessionUpdate": call["sessionUpdate"], **told, "content": [_note(why)]}
 
 
 def _parts(update: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

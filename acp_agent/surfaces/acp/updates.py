@@ -59,6 +59,7 @@ class Narrator:
         self._replay = replay
         self._message = ""
         self._told = {"text": "", "reasoning": ""}
+        self._open: list[str] = []
 
     @property
     def cost(self) -> float | None:
@@ -80,16 +81,25 @@ class Narrator:
                 return []
             case ModelReplied() as fact:
                 return self._replied(fact)
-            case ModelFailed(cost=cost):
+            case ModelFailed(cost=cost, partial=partial):
                 self._charge(cost)
-                return []
+                rest = self._untold("text", partial) if partial else ""
+                return [self._chunk("text", rest)] if rest else []
             case ToolStarted() | ToolFinished() | ToolRefused() | ApprovalAsked() as fact:
                 return self._acted(fact)
             case RunEnded() as fact:
                 words = ending(fact)
-                return [_text("agent_message_chunk", words, f"{event.stream_id}-end")] if words else []
+                said = [_text("agent_message_chunk", words, f"{event.stream_id}-end")] if words else []
+                return [*self.close(), *said]
             case _:
                 return []
+
+    def close(self) -> list[Update]:
+        """What an end leaves of calls that never came to one: their cards fail."""
+        still_open, self._open = self._open, []
+        return [
+            {"sessionUpdate": "tool_call_update", "toolCallId": call_id, "status": "failed"} for call_id in still_open
+        ]
 
     def _replied(self, fact: ModelReplied) -> list[Update]:
         message = fact.reply.message
@@ -121,6 +131,7 @@ class Narrator:
 
     def _proposed(self, call: ToolCall) -> Update:
         arguments = _arguments(call)
+        self._open.append(call.call_id)
         update: Update = {
             "sessionUpdate": "tool_call",
             "toolCallId": call.call_id,
@@ -145,6 +156,7 @@ class Narrator:
             case ApprovalAsked(title=title):
                 return [update | {"title": title, "content": self.preview(fact)}]
             case ToolFinished(result=result) | ToolRefused(result=result):
+                self._open = [call_id for call_id in self._open if call_id != fact.call_id]
                 update |= {
                     "status": "completed" if result.status == "ok" else "failed",
                     "rawOutput": raw_output(result),

@@ -32,6 +32,10 @@ output = 50.0
 PERSONAL = ("ACP_", "ANTHROPIC_", "AWS_", "AZURE_", "DEEPSEEK_", "GEMINI_", "GOOGLE_", "LITELLM_", "OLLAMA_", "OPENAI_")
 
 
+READ = Step(tools=[("read_file", {"path": "limits.py"})])
+"""An edit needs a file that was read before."""
+
+
 def edit(new: str, old: str = "LIMIT = 10", path: str = "limits.py") -> Step:
     """A reply that asks for one replacement."""
     return Step(tools=[("edit_file", {"path": path, "edits": [{"old": old, "new": new}]})])
@@ -85,9 +89,9 @@ class Desk:
             yield editor
             await editor.close_stdin()
             await editor.exited()
-        assert editor.complaints == []
-        assert complaints(editor.lines, SCHEMA) == []
         assert editor.process is not None
+        broken = editor.complaints + complaints(editor.lines, SCHEMA)
+        assert not broken, "\n".join(broken)
         assert "Traceback" not in editor.process.errors, editor.process.errors
 
     async def session(self, editor: Editor, mode: str = "ask") -> str:
