@@ -52,6 +52,7 @@ class App:
     batches: Batches
     sessions: Sessions
     conversations: Conversations
+    redact: Redactor
 
 
 MILLION = 1_000_000
@@ -125,7 +126,7 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
             batches = Batches(environ, cwd, models, journal, runner, engine, bus)
             sessions = Sessions(journal)
             conversations = Conversations(models, journal, sessions, runner, engine, bus)
-            yield App(environ, settings, journal, runner, engine, models, batches, sessions, conversations)
+            yield App(environ, settings, journal, runner, engine, models, batches, sessions, conversations, redact)
     finally:
         with anyio.CancelScope(shield=True):
             await gateway.aclose()

@@ -1,9 +1,10 @@
-"""The Agent Client Protocol server: how an editor talks to the agent. Empty so far.
+"""The Agent Client Protocol server: how an editor talks to the agent.
 
-What will live here is our own small wire layer: a JSON-RPC connection with caps on size, depth and calls in flight,
-typed parameters with `_meta` kept apart, the order of updates, and the mapping from events to `session/update`; over
-stdio, HTTP and WebSocket. It is our own because the SDK's server side costs half a second of imports and fails on
-inputs that editors send; the SDK's client side and the protocol's JSON schema are the oracle of its tests.
+Stage one (`first`) answers `initialize` with the standard library alone. Behind it our own small wire layer (`connection`
+and what it is made of): JSON-RPC with caps on size, depth and calls in flight, typed parameters with `_meta` kept apart,
+and the order of updates; over stdio so far. It is our own because the SDK's server side costs half a second of imports
+and fails on inputs that editors send; the SDK's client side and the protocol's JSON schema are the oracle of its tests.
+On it the methods (`agent`, `turn`) and the pure translations (`updates`, `diffs`, `options`, `content`).
 
 Promises
 - All updates of a prompt precede its response.

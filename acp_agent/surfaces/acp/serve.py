@@ -23,7 +23,7 @@ def run(start: Start) -> int:
 async def _serve(start: Start) -> int:
     try:
         async with open_app(os.environ, Path.cwd()) as app:
-            return await serve_stdio(start, Agent(app).methods())
+            return await serve_stdio(start, Agent(app).methods(), redact=app.redact)
     except AcpAgentError as error:
         # The editor shows what is wrong with the configuration to the person who can mend it.
         return await serve_stdio(start, refusing(error))
