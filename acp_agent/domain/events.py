@@ -115,7 +115,10 @@ class ToolRefused(Frozen):
 
 
 class ApprovalAsked(Frozen):
-    """A person must decide about one call; the run waits. `preview` is the unified diff it would make, where known."""
+    """A person must decide about one call; the run waits. `preview` is the unified diff it would make, where known.
+
+    `name` is what a person allows who allows such calls always: the tool, or one command in one directory.
+    """
 
     type: Literal["approval_asked"] = "approval_asked"
     call_id: str
@@ -123,6 +126,7 @@ class ApprovalAsked(Frozen):
     risk: Risk
     title: str
     preview: str | None = None
+    name: str = ""
 
 
 class ApprovalGiven(Frozen):

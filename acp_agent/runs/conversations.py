@@ -15,6 +15,7 @@ from acp_agent.domain.budget import Limits
 from acp_agent.domain.errors import Refused, UsageError
 from acp_agent.domain.events import ApprovalAsked, CancelAsked, Event, SessionChanged
 from acp_agent.domain.message import Word
+from acp_agent.domain.policy import Mode
 from acp_agent.domain.ports import Journal
 from acp_agent.domain.request import RunRequest, Workplace
 from acp_agent.domain.run import RunState
@@ -30,6 +31,7 @@ Verdict = Literal["allow", "always", "deny"]
 Ask = Callable[[ApprovalAsked], Awaitable[Verdict]]
 Tell = Callable[[Event | Word], None]
 TITLE_LENGTH = 80
+STRICT_FIRST = (Mode.PLAN, Mode.ASK, Mode.EDIT, Mode.AUTO)
 
 
 class Turn:
@@ -109,7 +111,7 @@ class Conversations:
             role=session.role,
             role_prompt=role.prompt or "",
             instructions=await instructions_for(session.cwd),
-            mode=session.mode,
+            mode=stricter(session.mode, role.policy),
             effort=session.effort,
             limits=Limits(
                 max_steps=role.max_steps or defaults.max_steps, max_time=role.max_time, max_cost=role.max_cost
@@ -131,12 +133,11 @@ class Conversations:
 
     async def _verdict(self, session_id: str, asked: ApprovalAsked, ask: Ask) -> Verdict:
         session = await self.sessions.state(session_id)
-        name = name_of(asked)
-        if name in session.allowed:
+        if asked.name in session.allowed:
             return "always"
         verdict = await ask(asked)
         if verdict == "always":
-            await self.sessions.change(session_id, SessionChanged(allowed=(*session.allowed, name)), self.actor)
+            await self.sessions.change(session_id, SessionChanged(allowed=(*session.allowed, asked.name)), self.actor)
         return verdict
 
     async def _answer(self, run_id: str, asked: ApprovalAsked, verdict: Verdict) -> None:
@@ -178,6 +179,11 @@ def title_of(text: str) -> str:
     return lines[0][:TITLE_LENGTH]
 
 
-def name_of(asked: ApprovalAsked) -> str:
-    """By which name a person allows such a call always: the tool, for a command the command itself."""
+def label_of(asked: ApprovalAsked) -> str:
+    """What a person reads on the button that allows such a call always."""
     return f"{asked.tool}: {asked.title}" if asked.tool == "shell" else asked.tool
+
+
+def stricter(first: Mode, second: Mode | None) -> Mode:
+    """The one of two modes that allows less."""
+    return first if second is None else min(first, second, key=STRICT_FIRST.index)

@@ -1,5 +1,7 @@
 """The driver of one claimed run: decide, do, record, until it ends or waits."""
 
+import hashlib
+import json
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -38,6 +40,7 @@ from acp_agent.domain.events import (
     ToolRefused,
     WorkspacePrepared,
 )
+from acp_agent.domain.message import ToolCall
 from acp_agent.domain.ports import Claim, Tools
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import RunState, fold
@@ -189,12 +192,26 @@ class Driver:
             await self.record(ToolRefused(call_id=call.call_id, tool=call.name, result=prepared))
             return
         title = prepared.intent.title or call.name
+        specs = self.tools.specs()
+        name = always_name(call, title) if specs[call.name].kind == "execute" else call.name
         await self.record(
             ApprovalAsked(
-                call_id=call.call_id, tool=call.name, risk=action.risk, title=title, preview=prepared.preview
+                call_id=call.call_id, tool=call.name, risk=action.risk, title=title, preview=prepared.preview, name=name
             ),
             Parked(waiting="approval", call_id=call.call_id, detail=title),
         )
+
+
+def always_name(call: ToolCall, title: str) -> str:
+    """By which name a command is allowed always: itself, told apart from all that only look like it when cut short."""
+    try:
+        arguments = json.loads(call.arguments)
+    except (ValueError, RecursionError):
+        arguments = call.arguments
+    if isinstance(arguments, dict):
+        arguments = {name: value for name, value in arguments.items() if name != "timeout"}
+    whole = json.dumps(arguments, sort_keys=True).encode()
+    return f"{call.name}: {title} #{hashlib.sha256(whole).hexdigest()[:16]}"
 
 
 def commit_message(request: RunRequest, text: str) -> str:

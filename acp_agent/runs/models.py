@@ -1,7 +1,7 @@
 """Which models a run is asked of: what a person or the configuration names, else what discovery finds."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from acp_agent.config.settings import Settings, model_for, resolve_chain
 from acp_agent.domain.errors import NoModel, UsageError
@@ -15,11 +15,12 @@ NO_MODEL = "set OPENAI_API_KEY or OPENAI_BASE_URL, start a LiteLLM proxy or Olla
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The models of this process."""
+    """The models of this process. `choices` keeps what discovery found, so that no turn asks again."""
 
     settings: Settings
     environ: Mapping[str, str]
     gateway: Gateway
+    choices: dict[bool, Choice] = field(default_factory=dict)
 
     def named(
         self, *, flag: str | None, role: str, task: str | None = None, project: str | None = None
@@ -32,11 +33,13 @@ class Models:
 
         `demonstration`: the caller holds the embedded model to what it can do.
         """
-        choice = await choose({}, self.environ, demonstration=demonstration)
-        if not choice.models:
-            looked = "; ".join(f"{row.source}: {row.why}" for row in choice.rows)
-            raise NoModel(f"no model was found ({looked})", hint=NO_MODEL)
-        return choice
+        if demonstration not in self.choices:
+            choice = await choose({}, self.environ, demonstration=demonstration)
+            if not choice.models:
+                looked = "; ".join(f"{row.source}: {row.why}" for row in choice.rows)
+                raise NoModel(f"no model was found ({looked})", hint=NO_MODEL)
+            self.choices[demonstration] = choice
+        return self.choices[demonstration]
 
     async def survey(self) -> tuple[Found, ...]:
         """Every place a model was looked for, what was found there and why."""

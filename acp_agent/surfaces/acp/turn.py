@@ -13,7 +13,7 @@ from acp_agent.domain.events import ApprovalAsked, Event, SessionChanged
 from acp_agent.domain.message import Word
 from acp_agent.domain.run import RunState
 from acp_agent.domain.session import SessionState
-from acp_agent.runs.conversations import Turn, Verdict, name_of, title_of
+from acp_agent.runs.conversations import Turn, Verdict, label_of, title_of
 from acp_agent.runs.past import past_of
 from acp_agent.surfaces.acp.call import Call
 from acp_agent.surfaces.acp.content import text_of
@@ -83,7 +83,7 @@ class TurnOnTheWire:
             },
             "options": [
                 {"optionId": "once", "name": "Allow once", "kind": "allow_once"},
-                {"optionId": "always", "name": f"Always allow {name_of(asked)}", "kind": "allow_always"},
+                {"optionId": "always", "name": f"Always allow {label_of(asked)}", "kind": "allow_always"},
                 {"optionId": "reject", "name": "Reject", "kind": "reject_once"},
             ],
         }

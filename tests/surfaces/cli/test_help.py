@@ -28,6 +28,7 @@ Commands:
   trust       Trust the commands of a projects.toml: PATH, ls, or rm PATH.
   projects    List and check the projects.
   run         Give one prompt to a directory or to many projects.
+  chat        Talk to the agent in a directory, in the terminal.
   ps          List batches and runs.
   show        Show one run or batch: status, next action, result.
   logs        Print what happened, one line per event.

@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-Kind = Literal["head", "hunk", "added", "removed", "same"]
+Kind = Literal["head", "hunk", "added", "removed", "same", "output"]
 _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 _KINDS: dict[str, Kind] = {"+": "added", "-": "removed", " ": "same", "": "same"}
 
 
 class Line(NamedTuple):
-    """One line of a diff; inside a hunk its first character is the mark."""
+    """One line below an act: of a diff (inside a hunk its first character is the mark), or of what was printed."""
 
     kind: Kind
     text: str
@@ -19,7 +19,7 @@ class Line(NamedTuple):
 def lines_of(diff: str) -> Iterator[Line]:
     """Every line with its kind. Counted by the hunks' heads, since a removed `-- x` looks like the head of a file."""
     old = new = 0
-    for text in diff.split("\n"):
+    for text in diff.removesuffix("\n").split("\n"):
         if old <= 0 and new <= 0:
             hunk = _HUNK.match(text)
             if hunk:
@@ -38,10 +38,9 @@ def counts(diff: str) -> str:
     return f"+{kinds.count('added')} -{kinds.count('removed')}"
 
 
-def shown(diff: str, most: int | None) -> tuple[list[Line], int]:
-    """The lines worth showing without the heads of a single file, `most` of them, and how many were left out."""
-    every = list(lines_of(diff.rstrip("\n")))
-    if sum(line.text.startswith("+++ ") for line in every if line.kind == "head") <= 1:
-        every = [line for line in every if line.kind != "head" or line.text.startswith("\\")]
-    cut = every if most is None else every[:most]
-    return cut, len(every) - len(cut)
+def shown(diff: str) -> list[Line]:
+    """The lines worth showing: without the heads of a single file, which the title names already."""
+    every = list(lines_of(diff))
+    if sum(line.text.startswith("+++ ") for line in every if line.kind == "head") > 1:
+        return every
+    return [line for line in every if line.kind != "head" or line.text.startswith("\\")]

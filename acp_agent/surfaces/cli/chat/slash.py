@@ -59,7 +59,7 @@ def parse(text: str) -> Command | Unknown | None:
 
 
 def _advice(word: str) -> str:
-    close = difflib.get_close_matches(word.lower(), [*COMMANDS, *ALIASES], n=1)
+    close = difflib.get_close_matches(word.lower(), [*COMMANDS, *ALIASES], n=1, cutoff=0.7)
     meant = f"; did you mean /{ALIASES.get(close[0], close[0])}?" if close else "."
     shown = cut(one_line(word), 40)
     return f"there is no command /{shown}{meant} /help lists them; begin with a space to send the text to the model"

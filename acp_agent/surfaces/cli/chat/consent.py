@@ -1,0 +1,95 @@
+"""Approvals in the terminal: what is about to happen, in full, and the four answers to it."""
+
+import shutil
+from collections.abc import Callable
+from typing import Literal
+
+from acp_agent.domain.events import ApprovalAsked
+from acp_agent.domain.tool import Risk
+from acp_agent.runs.conversations import label_of
+from acp_agent.surfaces.cli.chat import diffs
+from acp_agent.surfaces.cli.chat.diffs import Line
+from acp_agent.surfaces.cli.chat.narration import Narration, titled
+from acp_agent.surfaces.cli.chat.screen import Act, Screen
+from acp_agent.surfaces.cli.text import cells, cut, one_line
+
+Answer = Literal["allow", "always", "deny", "cancel"]
+Read = Callable[[str], str | None]
+"""Asks with a prompt and gives the line back, None at the end of the input. Raises KeyboardInterrupt for Ctrl-C."""
+
+ANSWERS: dict[str, Answer] = {
+    "y": "allow",
+    "yes": "allow",
+    "a": "always",
+    "always": "always",
+    "n": "deny",
+    "no": "deny",
+    "c": "cancel",
+    "cancel": "cancel",
+}
+CUT = " [...]"
+"""The end of a title that the record holds only the beginning of."""
+LONGEST_NAME = 40
+ROOM = 8
+"""Columns that mark and prompt take of a line."""
+
+
+class Consent:
+    """Asks a person about one call at a time; without a `read` nobody can be asked, and the answer is no."""
+
+    def __init__(self, screen: Screen, narration: Narration, read: Read | None) -> None:
+        self._screen = screen
+        self._narration = narration
+        self._read = read
+
+    def decide(self, asked: ApprovalAsked) -> Answer:
+        """The answer; the end of the input and Ctrl-C cancel the turn."""
+        if self._read is None:
+            self._screen.note(_nobody(asked), "waiting")
+            return "deny"
+        self._show(asked)
+        self._screen.pause()
+        offered = not asked.title.endswith(CUT)
+        prompt, short = _choices(asked, offered) + ": ", "y, a, n or c: " if offered else "y, n or c: "
+        if cells(prompt) >= shutil.get_terminal_size().columns:
+            self._screen.note(prompt)
+            self._screen.pause()
+            prompt = short
+        while True:
+            try:
+                line = self._read(prompt)
+            except KeyboardInterrupt:
+                return "cancel"
+            answer = "cancel" if line is None else ANSWERS.get(line.strip().lower())
+            if answer is not None and (offered or answer != "always"):
+                return answer
+            prompt = short
+
+    def _show(self, asked: ApprovalAsked) -> None:
+        arguments = self._narration.arguments(asked.call_id)
+        folder = arguments.get("cwd")
+        detail = f"in {folder}" if asked.tool == "shell" and isinstance(folder, str) and folder != "." else ""
+        if asked.preview:
+            detail = diffs.counts(asked.preview)
+        act = Act("waiting", titled(asked.tool, asked.title), detail)
+        self._screen.question(act, self._below(asked, arguments.get("command")))
+
+    def _below(self, asked: ApprovalAsked, command: object) -> list[Line]:
+        """The diff, or the whole of a command that does not fit one line."""
+        if asked.preview:
+            return diffs.shown(asked.preview)
+        whole = command if asked.tool == "shell" and isinstance(command, str) else asked.title
+        if one_line(whole) == whole and cells(whole) <= shutil.get_terminal_size().columns - ROOM:
+            return []
+        return [Line("same", line) for line in whole.rstrip().split("\n")]
+
+
+def _choices(asked: ApprovalAsked, always: bool) -> str:
+    name = cut(one_line(label_of(asked).removeprefix("shell: ")), LONGEST_NAME)
+    return f"[y]es once, {f'[a]lways {name}, ' if always else ''}[n]o, [c]ancel turn"
+
+
+def _nobody(asked: ApprovalAsked) -> str:
+    """Why a call is denied where nobody can be asked, and what allows it."""
+    way = {Risk.LOCAL: "; --mode edit allows it", Risk.DRAFT: "; --mode auto allows it"}.get(asked.risk, "")
+    return f"not allowed, since nobody can be asked without a terminal: {titled(asked.tool, asked.title)}{way}"
