@@ -4,7 +4,8 @@ import hashlib
 import json
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import assert_never
 
 import anyio
@@ -165,13 +166,15 @@ class Driver:
         request, places = self.request, self.parts.places
         match action:
             case Prepare():
-                path = await places.prepare(self.claim.stream_id, request.workplace, request.setup)
-                await self.record(WorkspacePrepared(path=path, base=request.workplace.base))
+                with self._stoppable():
+                    path = await places.prepare(self.claim.stream_id, request.workplace, request.setup)
+                    await self.record(WorkspacePrepared(path=path, base=request.workplace.base))
             case Check():
                 await self.record(check_answer(request.answer_schema or {}, self.state.text))
             case Verify(gate):
                 await self.record(GateStarted(gate=gate.name, command=gate.run))
-                await self.record(await places.check(request.workplace, gate))
+                with self._stoppable():
+                    await self.record(await places.check(request.workplace, gate))
             case Commit():
                 message = commit_message(request, self.state.text)
                 await self.record(await places.commit(self.claim.stream_id, request.workplace, message))
@@ -181,6 +184,14 @@ class Driver:
                 return
             case _:
                 assert_never(action)
+
+    @contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        """Work that a cancellation stops where it is; the next decision sees why."""
+        with anyio.CancelScope() as scope:
+            self.effect = scope
+            yield
+        self.effect = None
 
     async def _ask(self, action: Ask) -> None:
         """Put the question on record and wait; an invalid call is refused instead of asked about."""

@@ -13,10 +13,11 @@ from acp_agent.domain.events import BatchStarted, Event
 from acp_agent.domain.message import Word
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.ports import NewStream
-from acp_agent.domain.request import RunRequest
+from acp_agent.domain.request import Gate, RunRequest, Workplace
 from acp_agent.domain.run import RunState
 from acp_agent.runs.runner import new_run
 from acp_agent.testing.model_server import ModelServer
+from acp_agent.testing.repos import git, make_repo
 from acp_agent.testing.script import Rule, Step
 
 OpenAgent = Callable[..., AbstractAsyncContextManager[App]]
@@ -178,6 +179,33 @@ async def test_a_cancelled_run_ends_while_its_model_is_silent(open_agent: OpenAg
             state = await app.runner.state(run_id)
     assert state.reason == "cancelled"
     assert not state.spent.cost_known, "nobody can tell what a call without a cap cost that was cut off"
+
+
+@pytest.mark.bwrap
+async def test_a_cancelled_run_does_not_wait_for_its_gate(
+    open_agent: OpenAgent, request_in: MakeRequest, tmp_path: Path
+) -> None:
+    repository = make_repo(tmp_path / "repository", {"a.txt": "alpha\n"})
+    place = Workplace(
+        kind="worktree",
+        root=str(repository),
+        worktree=str(tmp_path / "worktree"),
+        branch="acp/x",
+        base=git(repository, "rev-parse", "HEAD").strip(),
+        target="main",
+    )
+    with ModelServer([Rule(reply=Step(text="Done."))]) as server:
+        async with open_agent(server) as app:
+            request = request_in(gates=(Gate(name="slow", run="sleep 300"),))
+            run_id = await app.runner.start(request.model_copy(update={"workplace": place}))
+            with anyio.fail_after(20):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(app.engine.work, None, 1)
+                    async for item in app.runner.watch(run_id):
+                        if isinstance(item, Event) and item.data.type == "gate_started":
+                            await app.batches.cancel(run_id)
+            state = await app.runner.state(run_id)
+    assert (state.reason, state.gates) == ("cancelled", ())
 
 
 async def test_an_interrupted_process_leaves_a_run_that_goes_on(
