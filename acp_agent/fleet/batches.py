@@ -8,18 +8,21 @@ import anyio
 import anyio.to_thread
 
 from acp_agent.config.paths import database_path, state_dir
-from acp_agent.config.settings import settings_not_in_force
+from acp_agent.config.settings import DEFAULT_ALIAS, settings_not_in_force
 from acp_agent.domain.budget import Limits
-from acp_agent.domain.errors import Refused, UsageError
+from acp_agent.domain.errors import NothingSelected, Refused, UsageError
 from acp_agent.domain.events import Accepted, BatchEnded, Decision, Event, Rejected
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.ports import Journal
-from acp_agent.domain.request import RunRequest
+from acp_agent.domain.request import RunRequest, Workplace
 from acp_agent.domain.run import RunState
 from acp_agent.fleet import land
 from acp_agent.fleet.ask import RunAsk
+from acp_agent.fleet.checkout import Place
+from acp_agent.fleet.demonstration import demonstrated
 from acp_agent.fleet.plan import Agent, Job, Plan, Price, Target, build, streams
 from acp_agent.fleet.resolve import Resolved, Site, resolve
+from acp_agent.fleet.tidy import Leftover, drop_if_empty, tidy
 from acp_agent.fleet.view import BatchView
 from acp_agent.runs.bus import Bus, Subscription
 from acp_agent.runs.models import Models
@@ -29,6 +32,8 @@ from acp_agent.store.reads import Reads
 from acp_agent.tools.sandbox import Sandbox, level_for
 
 MANY = 10_000
+WORKTREES = "worktrees"
+"""The folder in the state directory that holds one folder of worktrees for each batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +64,10 @@ class Batches:
             max_cost=max_cost,
         )
         targets = [self._target(ask, found, site, models[site.project]) for site in found.sites]
-        plan = build(job, targets, self._price, source, state_dir(self.environ) / "worktrees")
+        job, targets, warnings = await demonstrated(job, targets)
+        plan = build(job, targets, self._price, source, state_dir(self.environ) / WORKTREES)
         unused = (f"config.toml: {key} is not acted on by this version" for key in settings_not_in_force(settings))
-        return plan.with_warnings((*found.warnings, *unused))
+        return plan.with_warnings((*warnings, *found.warnings, *unused))
 
     async def start(self, plan: Plan, actor: str = "cli") -> str:
         """Put the batch and its runs on record as queued, in one transaction; returns the batch's id."""
@@ -85,55 +91,84 @@ class Batches:
     async def cancel(self, run_id: str, note: str = "") -> None:
         """Ask a run to end, wherever it is driven; one that nobody drives is ended here."""
         await self.runner.cancel(self.engine, run_id, note=note, actor="cli")
+        with Reads(database_path(self.environ)) as reads:
+            run = reads.run(run_id)
+            leftover = Leftover.of(run, reads.events(run_id)) if run else None
+        await tidy([leftover] if leftover else [])
 
     async def diff(self, run_id: str, stat: bool = False) -> str:
-        """What a run changed, as a patch or as git's `--stat`."""
+        """What a run changed, as a patch or as git's `--stat`; empty where it changed nothing."""
         state, request = await self._request(run_id)
+        place = request.workplace
+        if request.read_only:
+            return ""
+        if place.kind == "inplace":
+            raise Refused(f"{run_id} worked in place: git has its changes", hint=f"git -C {place.root} diff")
         commit = state.committed.commit if state.committed else None
-        return await (land.stat if stat else land.diff)(request.workplace, commit)
+        if commit is None and state.landed is None and state.ended and not await _is_there(place.worktree):
+            return ""
+        return await (land.stat if stat else land.diff)(place, commit)
 
     async def accept(self, run_id: str) -> str:
-        """Merge a run's commit into the branch it started from; returns that branch's new head."""
+        """Merge a run's commit into the branch it started from; returns that branch's new head.
+
+        Without a commit of the run's own, one that a person made in its worktree is merged.
+        """
         state, request = await self._request(run_id)
+        place = request.workplace
         if not state.ended:
             raise Refused(f"{run_id} has not ended yet", hint=f"acp show {run_id}")
         if isinstance(state.landed, Rejected):
             raise Refused(f"{run_id} was rejected", hint=f"its commit is kept: git merge {state.landed.ref}")
-        accepted = await land.accept(run_id, request.workplace)
-        if state.landed is None:
-            await self.journal.note(run_id, [accepted], "cli")
+        if isinstance(state.landed, Accepted):
+            raise NothingSelected(f"{run_id} was accepted already", hint=f"git show {state.landed.commit}")
+        if place.kind == "inplace":
+            raise NothingSelected(f"{run_id} worked in place: there is no branch to merge", hint="git status")
+        if state.committed is None or state.committed.commit is None:
+            await _check_commit_of_a_person(run_id, place)
+        accepted = await land.accept(run_id, place)
+        await self.journal.note(run_id, [accepted], "cli")
         return accepted.commit
 
-    async def reject(self, run_id: str, note: str = "") -> None:
-        """Put a run's result aside: its branch and worktree go, its commit is kept under a ref."""
+    async def reject(self, run_id: str, note: str = "") -> str | None:
+        """Put a run's result aside: its branch and worktree go; returns the ref that keeps what it did, if anything."""
         state, request = await self._request(run_id)
         if not state.ended:
             raise Refused(f"{run_id} has not ended yet", hint=f"acp cancel {run_id}")
         if isinstance(state.landed, Accepted):
-            raise Refused(f"{run_id} was accepted already", hint=f"undo it with git revert {state.landed.commit}")
+            raise NothingSelected(
+                f"{run_id} was accepted already", hint=f"undo it with git revert {state.landed.commit}"
+            )
+        if isinstance(state.landed, Rejected):
+            raise NothingSelected(f"{run_id} was rejected already", hint=f"acp show {run_id}")
         if request.workplace.kind == "inplace":
             raise Refused(
                 f"{run_id} worked in place: there is no branch to put aside", hint="use git to undo its changes"
             )
         rejected = await land.reject(run_id, request.workplace, note)
-        if state.landed is None:
-            await self.journal.note(run_id, [rejected], "cli")
+        await self.journal.note(run_id, [rejected], "cli")
+        return rejected.ref
 
     async def unfinished(self, batch_id: str | None, everything: bool) -> list[str]:
-        """Batches with runs that somebody should drive on: the one named, all, or else the newest; oldest first.
+        """Batches that somebody should drive on or close: the one named, all, or else the newest; oldest first.
 
         Raises Refused when the one named is being worked on by another process.
         """
         with Reads(database_path(self.environ)) as reads:
-            batches = [batch_id] if batch_id else [batch.id for batch in reads.batches(MANY)]
+            batches = [reads.batch(batch_id)] if batch_id else reads.batches(MANY)
             found = []
-            for each in batches:
-                alive = [row for row in reads.runs(batch_id=each, limit=MANY) if row.status in ("queued", "running")]
-                if alive and any(row.driven for row in alive):
+            for batch in batches:
+                if batch is None:
+                    continue
+                alive = [
+                    row for row in reads.runs(batch_id=batch.id, limit=MANY) if row.status in ("queued", "running")
+                ]
+                if any(row.driven for row in alive):
                     if batch_id:
                         raise Refused(f"{batch_id} is worked on by another process", hint=f"acp logs -f {batch_id}")
-                elif alive:
-                    found.append(each)
+                elif alive or batch.status == "running":
+                    # Killed between the end of its last run and its own, it still has places to tidy.
+                    found.append(batch.id)
         return list(reversed(found if everything or batch_id else found[:1]))
 
     async def _request(self, run_id: str) -> tuple[RunState, RunRequest]:
@@ -143,12 +178,20 @@ class Batches:
         return state, state.request
 
     async def _close_batch(self, batch_id: str) -> None:
-        """Put the outcome of the whole batch on record."""
+        """Take away the places where nothing was left, then put the outcome of the whole batch on record.
+
+        In this order: a batch that was killed before its end is found by `unfinished` and closed again.
+        """
         view = BatchView(batch_id)
+        leftovers = []
         with Reads(database_path(self.environ)) as reads:
             for run in reads.runs(batch_id=batch_id, limit=MANY):
-                for row in reads.events(run.id):
+                rows = reads.events(run.id)
+                for row in rows:
                     view.apply(run.id, row.seq, row.ts, row.data)
+                leftovers.append(Leftover.of(run, rows))
+        await tidy([leftover for leftover in leftovers if leftover])
+        await drop_if_empty(state_dir(self.environ) / WORKTREES / batch_id)
         code, reason = view.exit()
         await self.journal.note(batch_id, [BatchEnded(exit_code=int(code), reason=reason)], "cli")
 
@@ -172,11 +215,26 @@ class Batches:
             )
             for site in found.sites
         }
+        sources = dict.fromkeys(self._named_by(ask, found, site) for site in found.sites if named[site.project])
         if all(named.values()):
-            return {name: chain or () for name, chain in named.items()}, "--model" if ask.model else "as configured"
-        choice = await self.models.found()
+            return {name: chain or () for name, chain in named.items()}, ", ".join(sources)
+        choice = await self.models.found(demonstration=True)
         row = choice.rows[-1]
-        return {name: chain or choice.models for name, chain in named.items()}, f"{row.source}: {row.why}"
+        why = ", ".join((*sources, f"{row.source}: {row.why}"))
+        return {name: chain or choice.models for name, chain in named.items()}, why
+
+    def _named_by(self, ask: RunAsk, found: Resolved, site: Site) -> str:
+        """Who named the model of a project; in the order of config.settings.model_for."""
+        role = _role_name(ask, found, site)
+        places = (
+            ("--model", ask.model),
+            ("ACP_MODEL", self.environ.get("ACP_MODEL")),
+            (f"task {ask.task}", found.task.model if found.task else None),
+            ("projects.toml", site.model),
+            (f"role {role}", self.models.settings.role(role).model),
+        )
+        place, name = next(((place, name) for place, name in places if name), ("config.toml", DEFAULT_ALIAS))
+        return f"{place}: alias {name}" if name in self.models.settings.table.models else place
 
     def _target(self, ask: RunAsk, found: Resolved, site: Site, models: tuple[str, ...]) -> Target:
         name = _role_name(ask, found, site)
@@ -200,6 +258,20 @@ class Batches:
     def _price(self, model: str) -> Price:
         price = self.models.price(model)
         return Price(price.input, price.output) if price else Price(None, None)
+
+
+async def _is_there(worktree: str | None) -> bool:
+    return worktree is not None and await anyio.Path(worktree).is_dir()
+
+
+async def _check_commit_of_a_person(run_id: str, place: Workplace) -> None:
+    """Refuse to land a run that left no commit, unless somebody has made one on its branch since."""
+    whole = Place.of(place)
+    if await whole.tip() in (None, whole.base):
+        if not await _is_there(place.worktree):
+            raise NothingSelected(f"{run_id} changed nothing: there is nothing to accept", hint=f"acp show {run_id}")
+        hint = f"commit what you want of {place.worktree} there, then accept again; or acp reject {run_id}"
+        raise NothingSelected(f"{run_id} left no commit: there is nothing to accept", hint=hint)
 
 
 async def _forward(subscription: Subscription, on_event: Callable[[Event], None]) -> None:

@@ -2,18 +2,20 @@
 
 import os
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import anyio.to_thread
 
 from acp_agent.config.paths import config_file, database_path, find_projects_file, state_dir
+from acp_agent.config.problem import Problem
 from acp_agent.config.projects import load_projects, problems
-from acp_agent.config.settings import load_settings, model_for, settings_problems
+from acp_agent.config.settings import DEFAULT_ROLE, load_settings, model_for, settings_problems
 from acp_agent.config.trust import require_trust
 from acp_agent.domain.errors import AcpAgentError
 from acp_agent.fleet.git import git
+from acp_agent.fleet.targets import bad_targets
 from acp_agent.llm.discover import survey
 from acp_agent.store.reads import Reads
 from acp_agent.tools.sandbox import available
@@ -32,8 +34,8 @@ class Check(NamedTuple):
 
 
 async def diagnose(environ: Mapping[str, str], cwd: Path) -> list[Check]:
-    """Every check in a fixed order; none of them stops the others."""
-    checks: tuple[tuple[str, Callable[[], Awaitable[Check]]], ...] = (
+    """Every check in a fixed order; none of them stops the others. A file has a row for each of its problems."""
+    checks: tuple[tuple[str, Callable[[], Awaitable[list[Check]]]], ...] = (
         ("git", _git),
         ("sandbox", _sandbox),
         ("config", lambda: _config(environ)),
@@ -44,68 +46,72 @@ async def diagnose(environ: Mapping[str, str], cwd: Path) -> list[Check]:
     found = []
     for name, check in checks:
         try:
-            found.append(await check())
+            found += await check()
         except AcpAgentError as error:
             found.append(Check(name, False, error.what, error.hint))
     return found
 
 
-async def _git() -> Check:
+async def _git() -> list[Check]:
     said = (await git(".", "--version")).text
     numbers = re.search(r"(\d+)\.(\d+)", said)
     fits = numbers is not None and tuple(map(int, numbers.groups())) >= LEAST_GIT
-    return Check("git", fits, said, None if fits else "`acp accept` needs git 2.38 or newer")
+    return [Check("git", fits, said, None if fits else "`acp accept` needs git 2.38 or newer")]
 
 
-async def _sandbox() -> Check:
+async def _sandbox() -> list[Check]:
     if await anyio.to_thread.run_sync(available):
-        return Check("sandbox", True, "bubblewrap holds: commands run without network, home or other files")
+        return [Check("sandbox", True, "bubblewrap holds: commands run without network, home or other files")]
     detail = "bubblewrap is missing or does not hold: the shell tool is not offered, gates and set-ups cannot run"
-    return Check("sandbox", None, detail, "install bubblewrap; in a container allow unprivileged user namespaces")
+    return [Check("sandbox", None, detail, "install bubblewrap; in a container allow unprivileged user namespaces")]
 
 
-async def _config(environ: Mapping[str, str]) -> Check:
+async def _config(environ: Mapping[str, str]) -> list[Check]:
     path = config_file(environ)
-    wrong = settings_problems(environ)
-    if wrong:
-        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        return Check("config", False, f"{wrong[0]}{more}", wrong[0].hint)
+    if wrong := settings_problems(environ):
+        return _listed("config", wrong)
     there = await anyio.Path(path).exists()
-    return Check("config", True, str(path) if there else f"{path} does not exist: all defaults")
+    return [Check("config", True, str(path) if there else f"{path} does not exist: all defaults")]
 
 
-async def _database(environ: Mapping[str, str]) -> Check:
+async def _database(environ: Mapping[str, str]) -> list[Check]:
     path = database_path(environ)
     with Reads(path) as reads:
         runs = len(reads.runs(limit=1))
     folder = next(folder for folder in path.parents if os.path.isdir(folder))  # noqa: ASYNC240 one stat
     if not os.access(folder, os.W_OK):
-        return Check("database", False, f"{folder} cannot be written", "set ACP_HOME to a folder of your own")
-    return Check("database", True, f"{path}" if runs else f"{path} (empty)")
+        return [Check("database", False, f"{folder} cannot be written", "set ACP_HOME to a folder of your own")]
+    return [Check("database", True, f"{path}" if runs else f"{path} (empty)")]
 
 
-async def _model(environ: Mapping[str, str]) -> Check:
+async def _model(environ: Mapping[str, str]) -> list[Check]:
+    if settings_problems(environ):
+        return [Check("model", None, "not looked for: the config says which", "mend the config first")]
     settings = load_settings(environ)
-    chain = model_for(settings, flag=None, environ=environ, task=None, project=None, role="coder")
-    rows = await survey({"config": chain} if chain else {}, environ)
+    chain = model_for(settings, flag=None, environ=environ, task=None, project=None, role=DEFAULT_ROLE)
+    place = "ACP_MODEL" if environ.get("ACP_MODEL") else "config.toml"
+    rows = await survey({place: chain} if chain else {}, environ)
     chosen = next((row for row in rows if row.chosen), None)
     if chosen is not None:
-        return Check("model", True, f"{chosen.model} ({chosen.source}: {chosen.why})")
+        return [Check("model", True, f"{chosen.model} ({chosen.source}: {chosen.why})")]
     looked = "; ".join(f"{row.source}: {row.why}" for row in rows)
-    return Check("model", False, looked, "set OPENAI_API_KEY or OPENAI_BASE_URL, or start Ollama; see acp models ls")
+    hint = "set OPENAI_API_KEY or OPENAI_BASE_URL, or start Ollama; see acp models ls"
+    return [Check("model", False, looked, hint)]
 
 
-async def _projects(environ: Mapping[str, str], cwd: Path) -> Check:
+async def _projects(environ: Mapping[str, str], cwd: Path) -> list[Check]:
     try:
         path = find_projects_file(cwd, None, environ)
     except AcpAgentError as error:
-        return Check("projects", None, error.what, error.hint)
-    wrong = problems(path)
-    if wrong:
-        return Check("projects", False, f"{wrong[0]} ({len(wrong)} problems)", "acp projects check")
+        return [Check("projects", None, error.what, error.hint)]
+    if wrong := problems(path):
+        return _listed("projects", wrong)
     file = load_projects(path)
-    misplaced = file.place_problems()
-    if misplaced:
-        return Check("projects", False, str(misplaced[0]), misplaced[0].hint)
+    if misplaced := [*bad_targets(file), *file.place_problems()]:
+        return _listed("projects", misplaced)
     require_trust(file.path, file.commands(), state_dir(environ))
-    return Check("projects", True, f"{path}: {len(file.projects)} projects, trusted")
+    return [Check("projects", True, f"{path}: {len(file.projects)} projects, trusted")]
+
+
+def _listed(name: str, wrong: Iterable[Problem]) -> list[Check]:
+    return [Check(name, False, str(problem), problem.hint) for problem in wrong]

@@ -17,8 +17,8 @@ LIMITS = frozenset({"max_steps", "max_tool_calls", "max_tokens", "max_cost", "ma
 class Row:
     """One run of a batch. Times are Unix seconds, money US dollars; `cost` is a lower bound unless `cost_known`.
 
-    `step` is the short phrase of what it does now; `text` the model's last words; `answer` the value that fits
-    `--schema`.
+    `updated_at` is the time of the last event; `step` the short phrase of what it does now; `text` the last words of
+    `model`, the last that was asked; `answer` the value that fits `--schema`.
     """
 
     run_id: str
@@ -37,6 +37,7 @@ class Row:
     created_at: float = 0.0
     started_at: float | None = None
     ended_at: float | None = None
+    updated_at: float = 0.0
     branch: str | None = None
     commit: str | None = None
     files: int = 0
@@ -44,6 +45,7 @@ class Row:
     removed: int = 0
     text: str = ""
     answer: Any = None
+    model: str = ""
     asked: tuple[str, str] | None = None
     failed_gates: tuple[str, ...] = ()
     landed: str | None = None
@@ -89,7 +91,7 @@ class BatchView:
         """Fold one event row of a run; events already seen change nothing."""
         row = self.rows.setdefault(run_id, Row(run_id=run_id))
         if seq > row.seq:
-            row.seq = seq
+            row.seq, row.updated_at = seq, ts
             update(row, ts, data)
         return row
 
@@ -154,7 +156,7 @@ def _prepared(row: Row, ts: float, data: Mapping[str, Any]) -> None:
 
 
 def _model_called(row: Row, ts: float, data: Mapping[str, Any]) -> None:
-    row.status, row.step = "running", f"asks {data['model']}"
+    row.status, row.step, row.model = "running", f"asks {data['model']}", data["model"]
     row.started_at = row.started_at or ts
 
 

@@ -9,6 +9,7 @@ import httpx
 from acp_agent.domain.base import Frozen
 from acp_agent.domain.errors import ModelError
 from acp_agent.llm.client import new_client
+from acp_agent.llm.demonstration import FETCH, LABEL, MODEL, PURPOSE, is_demonstration, what_is_missing
 from acp_agent.llm.faults import tidy
 from acp_agent.llm.lean import headers_of
 from acp_agent.llm.provider import Provider, split_model
@@ -56,12 +57,17 @@ Probe = Callable[[], Awaitable[Found]]
 
 
 async def choose(
-    named: Mapping[str, Sequence[str]], environ: Mapping[str, str], places: Places | None = None
+    named: Mapping[str, Sequence[str]],
+    environ: Mapping[str, str],
+    places: Places | None = None,
+    *,
+    demonstration: bool = False,
 ) -> Choice:
     """The models to use, looking no further than needed.
 
-    `named` holds the chains a person named by where they did (`--model`, `ACP_MODEL`...), the strongest first. Raises
-    UsageError for a name that is not `provider/model`.
+    `named` holds the chains a person named by where they did (`--model`, `ACP_MODEL`...), the strongest first. Only for
+    callers that know its limits (`demonstration`) the embedded model is a last resort. Raises UsageError for a name
+    that is not `provider/model`.
     """
     rows: list[Found] = []
     for source, models in named.items():
@@ -69,7 +75,7 @@ async def choose(
             return Choice(models=tuple(models), rows=(*rows, _named(source, models)))
     async for row in _in_turn(_probes(environ, places or Places())):
         rows.append(row)
-        if row.model is not None:
+        if row.model is not None and (demonstration or not is_demonstration(row.model)):
             rows[-1] = row.model_copy(update={"chosen": True})
             return Choice(models=(row.model,), rows=tuple(rows))
         if row.final:
@@ -131,7 +137,7 @@ def _probes(environ: Mapping[str, str], places: Places) -> list[Probe]:
     proxy_key = variable(environ, LITELLM_KEYS)
     probes.append(lambda: _litellm_proxy(providers["litellm_proxy"], where, proxy_key[0] if proxy_key else None))
     probes.append(lambda: _ollama(providers["ollama"], where))
-    return probes
+    return [*probes, _embedded]
 
 
 def _given(row: Found) -> Probe:
@@ -239,6 +245,12 @@ async def _ollama(provider: Provider, where: Places) -> Found:
     names = [tag.get("name") for tag in tags if isinstance(tag, dict)]
     models = tuple(f"ollama/{name}" for name in names if isinstance(name, str) and name)
     return _listed(row, models, "it has no model that converses: `ollama pull qwen3` gets one")
+
+
+async def _embedded() -> Found:
+    if missing := what_is_missing():
+        return Found(source=LABEL, found=False, why=f"{missing}: `{FETCH}` gets it")
+    return Found(source=LABEL, found=True, why=f"installed; {PURPOSE}", models=(MODEL,), model=MODEL)
 
 
 def _listed(row: Found, models: tuple[str, ...], otherwise: str) -> Found:

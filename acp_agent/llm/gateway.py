@@ -1,6 +1,7 @@
 """The Model port over all providers: which adapter asks, how many at once, and what it costs."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 
 import anyio
 
@@ -8,6 +9,8 @@ from acp_agent.domain.budget import Quote
 from acp_agent.domain.errors import ModelError, ModelFault, UsageError
 from acp_agent.domain.message import Reply, Usage, Word
 from acp_agent.domain.ports import ModelRequest
+from acp_agent.llm.demonstration import is_demonstration
+from acp_agent.llm.embedded import EmbeddedAdapter
 from acp_agent.llm.lean import LeanAdapter
 from acp_agent.llm.litellm_adapter import LitellmAdapter
 from acp_agent.llm.prices import PriceTable
@@ -26,6 +29,7 @@ class Gateway:
         self._prices = prices
         self._lean = LeanAdapter()
         self._litellm = LitellmAdapter()
+        self._embedded = EmbeddedAdapter()
         self._slots: dict[str, anyio.CapacityLimiter] = {}
 
     async def reply(self, request: ModelRequest, on_word: Callable[[Word], None]) -> Reply:
@@ -34,6 +38,8 @@ class Gateway:
             provider, model = self._resolve(request.model)
         except UsageError as error:
             raise ModelError(f"{error.what}. {error.hint}", fault=ModelFault.NOT_FOUND) from error
+        if is_demonstration(request.model):
+            return await self._embedded.reply(request, on_word)
         adapter = self._lean if provider.is_lean else self._litellm
         async with self._slot(provider):
             return await adapter.reply(provider, model, request, on_word)
@@ -56,15 +62,16 @@ class Gateway:
     async def warm(self, model: str) -> None:
         """Load what asking `model` needs, while a person still types; a first call does it otherwise."""
         provider, _ = self._resolve(model)
-        if not provider.is_lean:
+        if is_demonstration(model):
+            await self._embedded.warm()
+        elif not provider.is_lean:
             await self._litellm.warm()
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        try:
-            await self._lean.aclose()
-        finally:
-            await self._litellm.aclose()
+        """Close all connections, and end the demonstration model."""
+        async with AsyncExitStack() as stack:
+            for adapter in (self._lean, self._litellm, self._embedded):
+                stack.push_async_callback(adapter.aclose)
 
     def _resolve(self, model: str) -> tuple[Provider, str]:
         name, rest = split_model(model)

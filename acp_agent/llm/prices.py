@@ -12,7 +12,7 @@ from acp_agent.llm.provider import ModelPrice, Provider
 TABLE_FILE = "model_prices_and_context_window_backup.json"
 
 _FREE = ModelPrice(input=0.0, output=0.0, cached=0.0)
-_LOCAL = frozenset({"ollama", "ollama_chat", "llamafile", "lm_studio", "lemonade"})
+_LOCAL = frozenset({"demo", "ollama", "ollama_chat", "llamafile", "lm_studio", "lemonade"})
 """Providers that run on the user's machines: nobody sends a bill."""
 
 _WRITES_ITS_CACHE = frozenset({"openai"})

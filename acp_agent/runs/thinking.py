@@ -155,7 +155,8 @@ class Thinking:
         if called is None:
             raise error
         capped = driver.request.limits.max_output is not None
-        cost = 0.0 if not spent else called.reserved if capped else None
+        free = not spent or called.reserved == 0.0
+        cost = 0.0 if free else called.reserved if capped else None
         failed = ModelFailed(
             call_id=called.call_id,
             model=called.model,

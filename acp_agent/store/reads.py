@@ -183,10 +183,13 @@ class Reads:
         except sqlite3.Error as error:
             raise unusable(self._path, error) from error
         try:
-            version = version_of(connection, self._path)
+            # One look at both: another process may be making the database right now.
+            connection.execute("BEGIN")
+            version, empty = version_of(connection, self._path), is_empty(connection)
+            connection.execute("COMMIT")
             if version == SCHEMA_VERSION:
                 return connection
-            if not is_empty(connection):
+            if not empty:
                 raise UsageError(
                     f"{self._path}: database was written by an older acp-agent (schema {version})",
                     hint="`acp doctor --migrate` upgrades it, and so does the next run",

@@ -206,7 +206,7 @@ def standard_tools(workspace: Workspace, *, read_only: bool, unattended: bool, s
         return [tool for tool in tools if tool.risk == Risk.READ]
     level = None if exposes_home(workspace.root) else level_for(sandbox)
     if level == "bwrap" or (level == "none" and not unattended):
-        tools.append(shell_tool(sandbox))
+        tools.append(shell_tool(sandbox, confined=level == "bwrap"))
     return tools
 
 

@@ -78,6 +78,12 @@ def _program(command: str, sandbox: Sandbox, level: Level, root: Path, cwd: Path
     return [*bwrap_argv(sandbox, root, cwd, os.environ), *argv], environment
 
 
+UNCONFINED = (
+    "Run a command in bash and return its exit status and output (stdout and stderr together). It runs without a sandbox,"
+    " as the person who started you: a person is asked first."
+)
+
+
 class Shell(Arguments):
     OTHER_NAMES = other_names(command="cmd script", cwd="directory workdir working_directory")
 
@@ -91,10 +97,10 @@ class Shell(Arguments):
         return self.command
 
 
-def shell_tool(sandbox: Sandbox) -> Tool:
-    """The `shell` tool, confined as `sandbox` says."""
+def shell_tool(sandbox: Sandbox, *, confined: bool = True) -> Tool:
+    """The `shell` tool, confined as `sandbox` says. Where it is not, what a command breaks is not only local."""
 
-    @prepared_tool(Risk.LOCAL, kind="execute", timeout=None)
+    @prepared_tool(Risk.LOCAL if confined else Risk.EXTERNAL, kind="execute", timeout=None)
     def shell(arguments: Shell, workspace: Workspace, seen: Seen) -> Ready:
         """Run a command in bash and return its exit status and output (stdout and stderr together).
 
@@ -114,7 +120,7 @@ def shell_tool(sandbox: Sandbox) -> Tool:
 
         return Ready(Intent(title=arguments.title()), run)
 
-    return shell
+    return shell if confined else replace(shell, description=UNCONFINED)
 
 
 def _told(ended: CommandResult, timeout: float) -> ToolResult:

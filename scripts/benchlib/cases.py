@@ -1,12 +1,12 @@
-"""What is measured: every case is a baseline and what is held against it, taken in turn in the same run."""
+"""All that is measured: commands, turns in a warm process, fleets; what an editor meets is in benchlib.serving."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
-from benchlib.figures import Figure, Limit, Unit
+from benchlib.case import Case, Side
+from benchlib.figures import Limit
+from benchlib.serving import serve_cases
 from benchlib.world import (
     EDIT,
     READ_ONE,
@@ -20,45 +20,7 @@ from benchlib.world import (
     inside,
 )
 
-Sample = Callable[[World], float]
 IMPORT_CLICK = [sys.executable, "-c", "import click"]
-
-
-@dataclass(frozen=True)
-class Side:
-    """One thing measured; `sample` takes one sample of it in the unit of its case."""
-
-    name: str
-    sample: Sample
-    limit: Limit | None = None
-
-
-@dataclass(frozen=True)
-class Case:
-    """`baseline` and `sides`, in one unit."""
-
-    name: str
-    about: str
-    unit: Unit
-    baseline: Side
-    sides: tuple[Side, ...]
-
-    def measure(self, world: World, repeat: int) -> list[Figure]:
-        """Take `repeat` samples of each side in turn, after a first round that only warms files and byte code."""
-        everything = (self.baseline, *self.sides)
-        taken: dict[str, list[float]] = {side.name: [] for side in everything}
-        for number in range(repeat + 1):
-            # Who comes first changes, so that nobody always runs on a machine the other has just warmed.
-            for side in everything if number % 2 else reversed(everything):
-                sample = side.sample(world)
-                if number:
-                    taken[side.name].append(sample)
-        load = os.getloadavg()[0]
-        beside = tuple(taken[self.baseline.name])
-        figures = [Figure(self.name, self.baseline.name, self.unit, beside, load=load)]
-        for side in self.sides:
-            figures.append(Figure(self.name, side.name, self.unit, tuple(taken[side.name]), beside, side.limit, load))
-        return figures
 
 
 def chosen(names: Sequence[str]) -> list[Case]:
@@ -197,6 +159,7 @@ CASES: tuple[Case, ...] = (
         Side("bare", partial(_bare, SAY_OK, 1, 1, _milliseconds)),
         (Side("acp run", _first_turn),),
     ),
+    *serve_cases(),
     *_inside_cases(),
     *_memory_cases(),
     *_fleet_cases(),

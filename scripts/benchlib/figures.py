@@ -11,17 +11,28 @@ HEAD = ("case", "measured", "median", "spread", "ratio", "limit", "load")
 
 @dataclass(frozen=True)
 class Limit:
-    """The most a median may be (`of` value), or a ratio to the baseline (`of` ratio)."""
+    """The most a median may be (`of` value), or a ratio to the baseline (`of` ratio).
+
+    `instead` is a ratio that will do as well: to the side named by `beside`, else to the baseline.
+    """
 
     most: float
     of: Literal["value", "ratio"] = "value"
+    instead: float | None = None
+    beside: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """The limit for machines."""
+        instead = {} if self.instead is None else {"instead": {"ratio": self.instead, "beside": self.beside or None}}
+        return {"most": self.most, "of": self.of, **instead}
 
 
 @dataclass(frozen=True)
 class Figure:
     """What one thing measured in `samples`, taken in turn with those of its `baseline`; None for a baseline itself.
 
-    `load` is the machine's load average when its last sample was taken.
+    `load` is the machine's load average when its last sample was taken; `rival` has the samples of whom the limit's
+    second way to hold is about.
     """
 
     case: str
@@ -31,6 +42,7 @@ class Figure:
     baseline: tuple[float, ...] | None = None
     limit: Limit | None = None
     load: float = 0.0
+    rival: tuple[float, ...] | None = None
 
     @property
     def median(self) -> float:
@@ -40,9 +52,7 @@ class Figure:
     @property
     def ratio(self) -> float | None:
         """The middle of the ratios round by round: the load of one round weighs on both sides of it."""
-        if self.baseline is None:
-            return None
-        return median(own / other for own, other in zip(self.samples, self.baseline, strict=True))
+        return None if self.baseline is None else self._beside(self.baseline)
 
     @property
     def passed(self) -> bool | None:
@@ -50,11 +60,14 @@ class Figure:
         if self.limit is None:
             return None
         value = self.median if self.limit.of == "value" else self.ratio
-        return value is not None and value <= self.limit.most
+        if value is not None and value <= self.limit.most:
+            return True
+        instead = self.limit.instead
+        return instead is not None and self.rival is not None and self._beside(self.rival) <= instead
 
     def document(self) -> dict[str, Any]:
         """The figure for machines."""
-        limit = self.limit and {"most": self.limit.most, "of": self.limit.of, "passed": self.passed}
+        limit = self.limit and {**self.limit.document(), "passed": self.passed}
         return {
             "case": self.case,
             "name": self.name,
@@ -83,10 +96,36 @@ class Figure:
         if self.limit is None:
             return ""
         most = f"{self.limit.most:g}x" if self.limit.of == "ratio" else f"{self.limit.most:g} {self.unit}"
+        if self.limit.instead is not None:
+            most += f" or {self.limit.instead:g}x {self.limit.beside}".rstrip()
         return f"{'pass' if self.passed else 'FAIL'} <= {most}"
 
+    def _beside(self, others: tuple[float, ...]) -> float:
+        return median(own / other for own, other in zip(self.samples, others, strict=True))
 
-def table(figures: Sequence[Figure]) -> str:
+
+@dataclass(frozen=True)
+class Absent:
+    """What was not measured, and `why`: a row that cannot fail."""
+
+    case: str
+    name: str
+    why: str
+    passed: None = None
+
+    def document(self) -> dict[str, Any]:
+        """The row for machines."""
+        return {"case": self.case, "name": self.name, "not_run": self.why}
+
+    def row(self) -> tuple[str, ...]:
+        """The row for people, in the columns of HEAD."""
+        return (self.case, self.name, "", "", "", f"not run: {self.why}", "")
+
+
+Row = Figure | Absent
+
+
+def table(figures: Sequence[Row]) -> str:
     """The figures in aligned columns; a case is named in its first row."""
     rows: list[tuple[str, ...]] = [HEAD]
     for figure in figures:

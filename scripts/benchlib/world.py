@@ -28,12 +28,15 @@ SAY_OK_LATE = "Say ok, and take your time."
 READ_TWENTY = "Read twenty files one after the other."
 READ_ONE = "Read one file."
 EDIT = "Change the return code."
+SAY_MUCH = "Say two hundred words."
+WORDS = 200
 
 _READ_MAIN = ("read_file", {"path": "main.py"})
 _CHANGE = {"path": "main.py", "edits": [{"old": "return 0", "new": "return 1"}]}
 RULES = (
     Rule(contains=SAY_OK_LATE, reply=Step(text="ok", delay=0.1)),
     Rule(contains=SAY_OK, reply=Step(text="ok")),
+    Rule(contains=SAY_MUCH, reply=Step(text="".join(f"word {number:<9}: " for number in range(WORDS)))),
     Rule(
         contains=READ_TWENTY,
         turns=[*(Step(tools=[("read_file", {"path": f"file{i}.txt"})]) for i in range(READS)), Step(text="done")],
@@ -59,10 +62,14 @@ class BenchFailed(Exception):
 
 @dataclass(frozen=True)
 class World:
-    """Where samples are taken: `folder` is thrown away at the end, `url` is the model server's."""
+    """Where samples are taken: `folder` is thrown away at the end, `url` is the model server's.
+
+    `opencode` is the program of the peer, or why there is none.
+    """
 
     folder: Path
     url: str
+    opencode: Path | str
 
     def environment(self, state: Path) -> dict[str, str]:
         """The environment of a measured process: nothing of the user's own, `state` for what it remembers."""
@@ -129,8 +136,12 @@ class Place:
 
     def run(self, command: Sequence[str]) -> Ended:
         """Run a process to its end and measure it. Raises BenchFailed with what it said when it failed."""
-        environment = {**self.environment, "ACP_PROJECTS": str(self.folder / "fleet" / "projects.toml")}
-        return measured(command, environment, self.folder)
+        return measured(command, self.variables, self.folder)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The whole environment of a process that is measured here."""
+        return {**self.environment, "ACP_PROJECTS": str(self.folder / "fleet" / "projects.toml")}
 
 
 def names(count: int) -> list[str]:
@@ -180,7 +191,7 @@ def measured(command: Sequence[str], environment: Mapping[str, str], cwd: Path) 
 
 
 @contextmanager
-def new_world() -> Iterator[World]:
+def new_world(opencode: Path | str) -> Iterator[World]:
     """A model server in a process of its own and forty repositories, until the block ends."""
     with tempfile.TemporaryDirectory(prefix="acp-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -196,7 +207,7 @@ def new_world() -> Iterator[World]:
             url = server.stdout.readline().removeprefix("READY ").strip()
             if not url:
                 raise BenchFailed("the model server did not start")
-            yield World(folder, url)
+            yield World(folder, url, opencode)
         finally:
             server.terminate()
             with suppress(subprocess.TimeoutExpired):

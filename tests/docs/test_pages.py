@@ -1,5 +1,6 @@
-"""The pages for people hold: links lead somewhere, commands and options exist, TOML examples load."""
+"""The pages for people hold: links lead somewhere, commands and options exist, TOML and JSON examples load."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -81,3 +82,13 @@ def test_every_toml_example_of_a_page_is_a_file_that_loads(page: Path, tmp_path:
             assert load_projects(file).projects
         else:
             assert load_settings({"ACP_CONFIG": str(file)}).path == file
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_every_editor_setting_of_a_page_starts_the_agent_by_a_command_that_exists(page: Path) -> None:
+    for language, block in BLOCK.findall(page.read_text("utf-8")):
+        if language != "json":
+            continue
+        settings = json.loads(block)
+        started = [(entry["command"], entry["args"]) for agents in settings.values() for entry in agents.values()]
+        assert started == [("acp", ["serve"])]

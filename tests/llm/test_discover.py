@@ -172,7 +172,7 @@ async def test_a_litellm_proxy_goes_before_ollama(serve: Serve) -> None:
 async def test_what_is_no_litellm_proxy_is_not_taken_for_one(serve: Serve, pages: Mapping[str, Any]) -> None:
     places = NOWHERE.model_copy(update={"litellm_proxy": serve(pages) + "/v1"})
     rows = (await choose({}, {}, places)).rows
-    assert [(row.source, row.found, row.model) for row in rows[1:]] == [
+    assert [(row.source, row.found, row.model) for row in rows[1:-1]] == [
         ("LiteLLM proxy", False, None),
         ("Ollama", False, None),
     ]
@@ -185,15 +185,15 @@ async def test_ollama_is_found_where_its_variable_says_and_told_when_empty(serve
     assert choice.models == ("ollama/qwen3:8b",)
     assert choice.rows[-1].base_url == f"{root}/v1"
     empty = await choose({}, {"OLLAMA_HOST": serve({"/api/tags": tags()})}, NOWHERE)
-    assert (empty.models, empty.rows[-1].found) == ((), True)
-    assert empty.rows[-1].why == "it has no model that converses: `ollama pull qwen3` gets one"
+    assert (empty.models, empty.rows[-2].found) == ((), True)
+    assert empty.rows[-2].why == "it has no model that converses: `ollama pull qwen3` gets one"
 
 
 async def test_a_survey_shows_every_place_and_marks_the_one_that_is_used(serve: Serve) -> None:
     places = NOWHERE.model_copy(update={"ollama": serve({"/api/tags": tags("qwen3:8b")}) + "/v1"})
     environ = {"ANTHROPIC_API_KEY": KEY, "GROQ_API_KEY": KEY}
     rows = await survey({}, environ, places)
-    assert [(row.source, row.found, row.chosen) for row in rows] == [
+    assert [(row.source, row.found, row.chosen) for row in rows[:-1]] == [
         ("ANTHROPIC_API_KEY", True, True),
         ("GROQ_API_KEY", True, False),
         ("LiteLLM proxy", False, False),
@@ -202,11 +202,12 @@ async def test_a_survey_shows_every_place_and_marks_the_one_that_is_used(serve: 
     named = await survey({"--model": ("openai/x",)}, environ, places)
     assert [(row.source, row.chosen) for row in named][:2] == [("--model", True), ("ANTHROPIC_API_KEY", False)]
     bare = await survey({}, {}, NOWHERE)
-    assert [(row.source, row.found, row.chosen) for row in bare] == [
+    assert [(row.source, row.found, row.chosen) for row in bare[:-1]] == [
         ("environment", False, False),
         ("LiteLLM proxy", False, False),
         ("Ollama", False, False),
     ]
+    assert (rows[-1].source, bare[-1].source) == ("demonstration model", "demonstration model")
     assert bare[0].why.startswith("none of OPENAI_BASE_URL, OPENAI_API_KEY, ANTHROPIC_API_KEY")
 
 
@@ -216,7 +217,7 @@ async def test_a_place_that_never_answers_does_not_hold_us_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
         rows = await survey({}, {}, Places(litellm_proxy=url, ollama=url, connect=0.1, answer=0.1))
-    assert [row.why for row in rows[1:]] == [
+    assert [row.why for row in rows[1:-1]] == [
         f"no answer from {url}/models in time",
         f"no answer from {url.removesuffix('/v1')}/api/tags in time",
     ]

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,21 +13,18 @@ from acp_agent.domain.errors import ExitCode, NothingSelected, UsageError
 from acp_agent.fleet.view import Row
 from acp_agent.surfaces.cli import complete, options
 from acp_agent.surfaces.cli.formats import age
-from acp_agent.surfaces.cli.grid import Grid, is_terminal, painted
+from acp_agent.surfaces.cli.grid import Grid, is_terminal, names_of, painted
 from acp_agent.surfaces.cli.group import Command
-from acp_agent.surfaces.cli.records import Found, open_records
-from acp_agent.surfaces.cli.report import answer_command, reference
+from acp_agent.surfaces.cli.records import Found, Records, open_records
+from acp_agent.surfaces.cli.report import ANSWERABLE, answer_command, question, reference
 from acp_agent.surfaces.cli.text import one_line
 
 if TYPE_CHECKING:
     from acp_agent.domain.events import Decision
 
-ANSWERABLE: "dict[str, Decision | None]" = {"approval": "allow", "outcome_unknown": None, "crash_loop": "retry"}
-"""What a person can answer, and the answer of a bare `acp approve`; whether an effect took place nobody can guess."""
-
 
 @click.command(cls=Command)
-@click.argument("name", metavar="[ID[/PROJECT]]", required=False, shell_complete=complete.ids)
+@click.argument("names", metavar="[ID[/PROJECT]]...", nargs=-1, shell_complete=complete.ids)
 @click.option("--deny", "decision", flag_value="deny", help="Refuse the call; the model is told and goes on.")
 @click.option("--done", "decision", flag_value="done", help="Outcome unknown: it did happen.")
 @click.option("--retry", "decision", flag_value="retry", help="Outcome unknown, or a crash loop: do it again.")
@@ -37,7 +35,7 @@ ANSWERABLE: "dict[str, Decision | None]" = {"approval": "allow", "outcome_unknow
 @options.jobs
 @options.output
 def approve(
-    name: str | None,
+    names: tuple[str, ...],
     decision: "Decision | None",
     listing: bool,
     note: str,
@@ -46,26 +44,36 @@ def approve(
     output: str,
     out: str | None,
 ) -> int:
-    """Allow the one call a run waits for (or --deny it), then go on with its batch as `acp resume` does."""
+    """Allow the one call a run waits for (or --deny it), then go on with its batch as `acp resume` does.
+
+    `acp show ID/PROJECT` shows what the call would change.
+    """
     records = open_records(os.environ)
-    waiting = [
-        (found, row)
-        for found in ([records.find(name)] if name else records.waiting())
-        for row in found.rows()
-        if row.waiting_for in ANSWERABLE
-    ]
     if listing:
-        return _list(waiting)
-    found, row = _only(waiting, name)
-    answer = decision or ANSWERABLE[row.waiting_for or ""]
+        return _list([pair for found in _meant(records, names) for pair in _waiting(found)])
+    chosen = [_only(records, name) for name in names] if names else [_only(records, None)]
+    answers = [(found, row, decision or _usual_answer(found, row)) for found, row in chosen]
+    import anyio
+
+    return anyio.run(_answer, answers, note, no_resume, (output, out, jobs))
+
+
+def _meant(records: Records, names: Sequence[str]) -> list[Found]:
+    return [records.find(name) for name in names] if names else records.waiting()
+
+
+def _waiting(found: Found) -> list[tuple[Found, Row]]:
+    return [(found, row) for row in found.rows() if row.waiting_for in ANSWERABLE]
+
+
+def _usual_answer(found: Found, row: Row) -> "Decision":
+    answer = ANSWERABLE[row.waiting_for or ""]
     if answer is None:
         raise UsageError(
             f"{reference(found.batch_id, row)}: nobody knows whether it happened: {row.message}",
             hint="look, then answer with --done, --retry or --skip",
         )
-    import anyio
-
-    return anyio.run(_answer, found, row, answer, note, no_resume, (output, out, jobs))
+    return answer
 
 
 def _list(waiting: list[tuple[Found, Row]]) -> int:
@@ -77,7 +85,7 @@ def _list(waiting: list[tuple[Found, Row]]) -> int:
         (
             reference(found.batch_id, row),
             row.waiting_for or "",
-            _question(row),
+            question(row),
             age(found.runs[row.run_id].updated_at, now),
             answer_command(found.batch_id, row),
         )
@@ -88,35 +96,42 @@ def _list(waiting: list[tuple[Found, Row]]) -> int:
     return int(ExitCode.OK)
 
 
-def _question(row: Row) -> str:
-    return row.asked[1] if row.asked else row.message
-
-
-def _only(waiting: list[tuple[Found, Row]], name: str | None) -> tuple[Found, Row]:
+def _only(records: Records, name: str | None) -> tuple[Found, Row]:
+    """The one run that waits, of those that `name` means or of all."""
+    waiting = [pair for found in _meant(records, (name,) if name else ()) for pair in _waiting(found)]
     if not waiting:
         where = f"{one_line(name)} waits for no answer" if name else "nothing waits for an answer"
         raise NothingSelected(where, hint=f"acp show {one_line(name)}" if name else "acp ps")
     if len(waiting) > 1:
-        choices = ", ".join(reference(found.batch_id, row) for found, row in waiting)
-        raise UsageError(f"{len(waiting)} runs wait for an answer: {choices}", hint="answer them one by one")
+        choices = [reference(found.batch_id, row) for found, row in waiting]
+        hint = f"acp approve --list, then name each that you have seen: acp approve {' '.join(choices[:2])}"
+        raise UsageError(f"{len(waiting)} runs wait for an answer: {names_of(choices, 5)}", hint=hint)
     return waiting[0]
 
 
 async def _answer(
-    found: Found, row: Row, answer: "Decision", note: str, no_resume: bool, how: tuple[str, str | None, int]
+    answers: "Sequence[tuple[Found, Row, Decision]]", note: str, no_resume: bool, how: tuple[str, str | None, int]
 ) -> int:
     from acp_agent.app import open_app
     from acp_agent.surfaces.cli.outcome import Form, Work, result_stream
 
     async with open_app(os.environ, Path.cwd()) as app:
-        call_id = row.asked[0] if row.asked else None
-        await app.batches.answer(row.run_id, answer, call_id=call_id, note=note)
-        click.echo(f"{one_line(reference(found.batch_id, row))}: {answer}", err=True)
-        if no_resume:
-            click.echo(f"continue with: acp resume {found.batch_id}", err=True)
+        for found, row, answer in answers:
+            call_id = row.asked[0] if row.asked else None
+            await app.batches.answer(row.run_id, answer, call_id=call_id, note=note)
+            click.echo(f"{one_line(reference(found.batch_id, row))}: {answer}: {question(row)}", err=True)
+        batches = list(dict.fromkeys(found.batch_id for found, _, _ in answers if found.batch_id))
+        records = open_records(os.environ)
+        ours = []
+        for batch_id in batches:
+            if no_resume:
+                click.echo(f"continue with: acp resume {batch_id}", err=True)
+            elif any(run.driven for run in records.find(batch_id).runs.values()):
+                click.echo(f"the process that works on {batch_id} goes on with it: acp logs -f {batch_id}", err=True)
+            else:
+                ours.append(records.view(batch_id))
+        if not ours:
             return int(ExitCode.OK)
         form = Form(*how)
-        records = open_records(os.environ)
-        view = records.view(found.batch_id)
         with result_stream(form.out) as stream:
-            return await Work(app, records, form, stream).carry_out([view])
+            return await Work(app, records, form, stream).carry_out(ours)

@@ -4,17 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from acp_agent.fleet.view import BatchView, Row
+from acp_agent.surfaces.cli.details import NOTHING, Details
 from acp_agent.surfaces.cli.formats import stamp
 
 
-def batch_document(view: BatchView, code: int, reason: str) -> dict[str, Any]:
+def batch_document(
+    view: BatchView, code: int, reason: str, details: Mapping[str, Details] | None = None
+) -> dict[str, Any]:
     """The document of `-o json`; money is US dollars, None where no price is known; times are seconds."""
     totals = view.totals()
+    known = details or {}
     return {
         "v": 1,
         "batch": view.batch_id,
         "prompt": view.prompt,
-        "projects": [row_document(row) for row in view.rows.values()],
+        "projects": [row_document(row, known.get(row.run_id, NOTHING)) for row in view.rows.values()],
         "totals": {
             "projects": totals.total,
             "ended": totals.done,
@@ -28,8 +32,8 @@ def batch_document(view: BatchView, code: int, reason: str) -> dict[str, Any]:
     }
 
 
-def row_document(row: Row) -> dict[str, Any]:
-    """One run. `cost` is a lower bound unless `cost_known`."""
+def row_document(row: Row, details: Details = NOTHING) -> dict[str, Any]:
+    """One run. `cost` is a lower bound unless `cost_known`; `left_in` is where changes lie that are in no commit."""
     return {
         "project": row.project,
         "run": row.run_id,
@@ -45,6 +49,8 @@ def row_document(row: Row) -> dict[str, Any]:
         "added": row.added,
         "removed": row.removed,
         "failed_gates": list(row.failed_gates),
+        "gate_failures": [gate._asdict() for gate in details.gates],
+        "left_in": details.left_in,
         "steps": row.steps,
         "tool_calls": row.tool_calls,
         "tokens": {"input": row.tokens_in, "output": row.tokens_out},
@@ -53,6 +59,7 @@ def row_document(row: Row) -> dict[str, Any]:
         "seconds": None if row.started_at is None else round((row.ended_at or row.started_at) - row.started_at, 3),
         "text": row.text,
         "answer": row.answer,
+        "model": row.model,
     }
 
 

@@ -3,11 +3,11 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
-import click
 
 from acp_agent.domain.errors import ExitCode
 from acp_agent.fleet.view import BatchView, Row
@@ -52,7 +52,7 @@ async def drive(app: "App", view: BatchView, watcher: Watcher, jobs: int) -> Dri
             work.cancel()
 
     async with anyio.create_task_group() as helpers:
-        await helpers.start(_heed_signals, driven, work)
+        await helpers.start(_heed_signals, driven, work, watcher.say)
         helpers.start_soon(_tick, watcher)
         try:
             with work:
@@ -81,7 +81,11 @@ async def _tick(watcher: Watcher) -> None:
 
 
 async def _heed_signals(
-    driven: Driven, work: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    driven: Driven,
+    work: anyio.CancelScope,
+    say: Callable[[str], None],
+    *,
+    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         task_status.started()
@@ -90,5 +94,5 @@ async def _heed_signals(
                 sys.stdout.flush()
                 os._exit(int(driven.exit_code or ExitCode.INTERRUPTED))
             driven.signal = int(number)
-            click.echo("\nstopping; once more to kill at once", err=True)
+            say("stopping; once more to kill at once")
             work.cancel()

@@ -14,6 +14,8 @@ from acp_agent.surfaces.cli.text import cells, one_line, plain
 
 GAP = 2
 """Spaces between two columns."""
+NAME = 28
+"""Columns that a first column keeps where the window is too narrow for all; longer names are folded."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,10 @@ def painted(grid: Grid, *, terminal: bool) -> str:
     console = Console(file=sys.stdout)
     shown = _fitting(grid, console.width)
     table = Table(box=None, pad_edge=False, show_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    for index in shown:
-        table.add_column(Text(grid.head[index]), justify="right" if index in grid.right else "left", overflow="fold")
+    for index, most in shown.items():
+        table.add_column(
+            Text(grid.head[index]), justify="right" if index in grid.right else "left", overflow="fold", max_width=most
+        )
     for number, row in enumerate(grid.rows):
         styles = {grid.state: grid.colours[number]} if grid.state is not None else {}
         table.add_row(*(Text(one_line(row[index]), style=styles.get(index, "")) for index in shown))
@@ -52,15 +56,18 @@ def painted(grid: Grid, *, terminal: bool) -> str:
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
-def _fitting(grid: Grid, width: int) -> list[int]:
-    """The columns to show: those with anything in them, as many as fit."""
+def _fitting(grid: Grid, width: int) -> dict[int, int | None]:
+    """The columns to show, those with anything in them, as many as fit; with the most that one may take."""
     shown = [index for index in range(len(grid.head)) if any(row[index] for row in grid.rows)]
     needs = {index: max(cells(one_line(row[index])) for row in (grid.head, *grid.rows)) + GAP for index in shown}
+    most: dict[int, int | None] = dict.fromkeys(shown)
+    if sum(needs.values()) - GAP > width and needs.get(0, 0) > NAME + GAP:
+        needs[0], most[0] = NAME + GAP, NAME
     for name in grid.spare:
         index = grid.head.index(name)
-        if sum(needs[column] for column in shown) - GAP > width and index in shown:
-            shown.remove(index)
-    return shown
+        if sum(needs[column] for column in most) - GAP > width and index in most:
+            del most[index]
+    return most
 
 
 def is_terminal(stream: Any) -> bool:
@@ -70,7 +77,12 @@ def is_terminal(stream: Any) -> bool:
 
 def terminal_width() -> int | None:
     """The width of the window stdout writes to; None where nothing limits a line."""
-    return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
+    return width_of(sys.stdout)
+
+
+def width_of(stream: Any) -> int | None:
+    """The width of the window `stream` writes to; None where nothing limits a line."""
+    return shutil.get_terminal_size().columns if is_terminal(stream) else None
 
 
 def to_json(value: Any) -> str:

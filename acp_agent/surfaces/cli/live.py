@@ -11,7 +11,7 @@ from acp_agent.fleet.view import BatchView, Row
 from acp_agent.surfaces.cli.formats import changes, count, duration
 from acp_agent.surfaces.cli.glyphs import colour, label, speaks_unicode
 from acp_agent.surfaces.cli.records import Record
-from acp_agent.surfaces.cli.report import elapsed, row_cost, total_line
+from acp_agent.surfaces.cli.report import elapsed, question, row_cost, total_line
 from acp_agent.surfaces.cli.text import one_line
 
 NARROW = 64
@@ -35,6 +35,10 @@ class LiveTable:
     def tick(self) -> None:
         """Draw the view as it stands."""
         self._live.update(live_table(self._view, self._console, self._now()), refresh=True)
+
+    def say(self, line: str) -> None:
+        """Print above the table."""
+        self._console.print(Text(line))
 
     def close(self) -> None:
         """Take the table off the screen."""
@@ -64,12 +68,16 @@ def live_table(view: BatchView, console: Console, now: float) -> Group:
 def _cells(row: Row, unicode: bool, narrow: bool, now: float) -> list[Text]:
     cost = Text(row_cost(row, unicode))
     state = Text(label(row.outcome, unicode), style=colour(row.outcome))
-    cells = [Text(one_line(row.project or row.run_id)), state, Text(one_line(row.step or row.message))]
+    cells = [Text(one_line(row.project or row.run_id)), state, Text(_doing(row))]
     if narrow:
         return [*cells, cost]
     tokens = count(row.tokens_in + row.tokens_out) if row.steps else ""
     lines = changes(row.files, row.added, row.removed)
     return [*cells, Text(tokens), cost, Text(duration(elapsed(row, now))), Text(lines)]
+
+
+def _doing(row: Row) -> str:
+    return question(row) if row.status == "waiting" else one_line(row.step or row.message)
 
 
 def _fitting(rows: Sequence[Row], room: int) -> tuple[list[Row], str]:

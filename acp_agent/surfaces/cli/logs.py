@@ -10,18 +10,20 @@ from acp_agent.domain.errors import ExitCode
 from acp_agent.surfaces.cli import complete
 from acp_agent.surfaces.cli.document import event_document
 from acp_agent.surfaces.cli.formats import clock
-from acp_agent.surfaces.cli.grid import to_json
+from acp_agent.surfaces.cli.grid import indented, to_json
 from acp_agent.surfaces.cli.group import Command
 from acp_agent.surfaces.cli.phrases import phrase
 from acp_agent.surfaces.cli.records import Found, Record, Records, open_records
-from acp_agent.surfaces.cli.text import one_line
+from acp_agent.surfaces.cli.text import last_lines, one_line
 
+GATE_LINES = 10
+"""Lines shown of what a gate that failed printed last."""
 POLL = 0.25
 """Seconds between two looks at the store."""
 
 
 @click.command(cls=Command)
-@click.argument("name", metavar="ID[/PROJECT]", shell_complete=complete.ids)
+@click.argument("name", metavar="[ID[/PROJECT]]", required=False, shell_complete=complete.ids)
 @click.option("-f", "--follow", is_flag=True, help="Go on until every run has ended or waits for somebody.")
 @click.option(
     "-o",
@@ -31,10 +33,10 @@ POLL = 0.25
     show_default=True,
     help="Form of the lines.",
 )
-def logs(name: str, follow: bool, output: str) -> int:
-    """Print what happened, one line per event: time, project, what."""
+def logs(name: str | None, follow: bool, output: str) -> int:
+    """Print what happened, one line per event: time, project, what. Without ID of the newest batch."""
     records = open_records(os.environ)
-    found = records.find(name)
+    found = records.meant(name)
     projects = {row.run_id: row.project for row in found.rows()}
     seen = dict.fromkeys(([] if found.run_id else [found.batch_id]) + list(projects), 0)
     if follow and not _is_over(records, found) and not _is_driven(records, found):
@@ -54,7 +56,10 @@ def logs(name: str, follow: bool, output: str) -> int:
 def _line(record: Record, project: str, output: str) -> str:
     if output == "jsonl":
         return to_json(event_document(*record[:3], project, record.data))
-    return f"{clock(record.ts)} {one_line(project or record.stream_id)}  {phrase(record.data)}"
+    line = f"{clock(record.ts)} {one_line(project or record.stream_id)}  {phrase(record.data)}"
+    if record.data["type"] == "gate_finished" and not record.data["passed"] and record.data["output"].strip():
+        return f"{line}\n{indented(last_lines(record.data['output'], GATE_LINES), '  | ')}"
+    return line
 
 
 def _is_over(records: Records, found: Found) -> bool:

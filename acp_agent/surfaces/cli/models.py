@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from acp_agent.domain.errors import ExitCode
+from acp_agent.domain.errors import ExitCode, Refused
+from acp_agent.llm.demonstration import EXAMPLE, MODEL
 from acp_agent.surfaces.cli import complete, options
 from acp_agent.surfaces.cli.formats import count, duration, money
 from acp_agent.surfaces.cli.glyphs import label, speaks_unicode
@@ -17,6 +18,7 @@ from acp_agent.surfaces.cli.text import one_line
 _TABLE = {
     "ls": (__name__ + ":ls", "Where models were looked for, what was found and why."),
     "test": (__name__ + ":test", "Ask models for one word and one tool call."),
+    "fetch": (__name__ + ":fetch", "Install the demonstration model."),
 }
 
 
@@ -85,3 +87,31 @@ async def _test(names: tuple[str, ...], output: str) -> int:
             if check.hint:
                 click.echo(f"  hint: {one_line(check.hint)}")
     return int(ExitCode.OK if all(check.ok for check in checks) else ExitCode.FAILED)
+
+
+@click.command(cls=Command)
+@click.argument("what", metavar="demo", type=click.Choice(["demo"]))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def fetch(what: str, yes: bool) -> int:
+    """Install the demonstration model, a very small one for a first look without any key, and try it.
+
+    It answers only read-only runs with a closed --schema, and only where no other model is found.
+    """
+    import anyio
+
+    from acp_agent.llm.demonstration import what_is_missing
+    from acp_agent.llm.fetch import PACKAGES, install, install_command
+
+    if what_is_missing():
+        command = install_command()
+        click.echo(f"downloads into {sys.prefix}:", err=True)
+        for package in PACKAGES:
+            click.echo(f"  {package}", err=True)
+        asked = sys.stdin.isatty() and sys.stderr.isatty() and not yes
+        if asked and not click.confirm("Go on?", default=True, err=True):
+            raise Refused("nothing was installed", hint="acp models fetch demo")
+        anyio.run(install, command)
+    code = anyio.run(_test, (MODEL,), "text")
+    if code == ExitCode.OK:
+        click.echo(f"next: acp run 'What is this project?' . --read-only --schema '{EXAMPLE}'", err=True)
+    return code

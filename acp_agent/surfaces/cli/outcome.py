@@ -67,11 +67,13 @@ class Work:
         for view in views:
             code, reason = await self._drive(view, new)
             codes.append(code)
+            interrupted = code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
             if self.form.output == "json":
-                documents.append(batch_document(view, code, reason))
+                documents.append(batch_document(view, code, reason, self.records.details(view.rows.values())))
             elif self.form.output not in ("jsonl", "quiet"):
-                click.echo(report(view, self.stream), file=self.stream)
-            if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+                details = self.records.details(view.rows.values())
+                click.echo(report(view, self.stream, details, interrupted=interrupted), file=self.stream)
+            if interrupted:
                 if self.form.output != "quiet":
                     click.echo(f"interrupted; continue with: acp resume {view.batch_id}", err=True)
                 break
@@ -88,7 +90,7 @@ class Work:
             for record in new:
                 tell(view, watcher, record)
             driven = await drive(self.app, view, watcher, self.form.jobs)
-            # The bus may drop what a slow reader misses; the record never does.
+            # What others and the batch itself put on record, and what an interruption cut off, comes over no bus.
             seen = {run_id: row.seq for run_id, row in view.rows.items()}
             for record in self.records.records_after({**seen, view.batch_id: batch_seq}):
                 tell(view, watcher, record)

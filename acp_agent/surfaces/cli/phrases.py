@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from acp_agent.surfaces.cli.details import exit_text
 from acp_agent.surfaces.cli.formats import changes, count, duration, money, some
-from acp_agent.surfaces.cli.text import cut, one_line
+from acp_agent.surfaces.cli.text import cut, last_lines, one_line
 
 Data = Mapping[str, Any]
 LONGEST = 160
@@ -63,8 +64,11 @@ def _tool_ended(data: Data) -> str:
 
 
 def _gate_finished(data: Data) -> str:
-    how = "passed" if data["passed"] else f"failed with exit status {data['exit_status']}"
-    return f"gate {data['gate']} {how} in {duration(data['seconds'])}"
+    took = f"in {duration(data['seconds'])}"
+    if data["passed"]:
+        return f"gate {data['gate']} passed {took}"
+    last = last_lines(data["output"], 1)
+    return f"gate {data['gate']} failed {took}: {exit_text(data['exit_status'])}" + (f": {last}" if last else "")
 
 
 def _committed(data: Data) -> str:
@@ -76,6 +80,9 @@ def _committed(data: Data) -> str:
 
 
 def _ended(data: Data) -> str:
+    if data["reason"] == "end_turn" and data.get("message"):
+        # The message of a run that came to its end repeats what the gates said.
+        return "ended: a gate did not pass"
     return f"ended: {data['reason']}" + (f": {data['message']}" if data.get("message") else "")
 
 

@@ -47,7 +47,7 @@ def write_plan(plan: "Plan", output: str, stream: IO[str]) -> None:
                 str(number),
                 item.project,
                 "read only" if item.request.read_only else item.kind,
-                item.branch or "",
+                _branch(plan, item.branch) or "",
                 item.root,
             )
             for number, item in enumerate(plan.items, 1)
@@ -68,7 +68,7 @@ def plan_document(plan: "Plan") -> dict[str, Any]:
                 "project": item.project,
                 "directory": item.root,
                 "kind": item.kind,
-                "branch": item.branch,
+                "branch": _branch(plan, item.branch),
                 "read_only": item.request.read_only,
                 "limits": item.request.limits.model_dump(mode="json"),
             }
@@ -79,6 +79,11 @@ def plan_document(plan: "Plan") -> dict[str, Any]:
         "cost": {"low": plan.low, "high": plan.high, "max": plan.max_cost},
         "warnings": list(plan.warnings),
     }
+
+
+def _branch(plan: "Plan", branch: str | None) -> str | None:
+    """The branch as far as it is known: a batch gets its id when it starts."""
+    return branch.replace(plan.batch_id, "<batch>") if branch else None
 
 
 def empty_view(batch_id: str, plan: "Plan") -> BatchView:

@@ -10,7 +10,7 @@ import click
 
 from acp_agent.config.index import ProjectEntry
 from acp_agent.config.paths import database_path, find_projects_file, shown_path, state_dir
-from acp_agent.domain.errors import ExitCode, UsageError
+from acp_agent.domain.errors import ExitCode
 from acp_agent.store.reads import Reads
 from acp_agent.surfaces.cli import listing, options
 from acp_agent.surfaces.cli.columns import aligned
@@ -22,10 +22,9 @@ from acp_agent.surfaces.cli.ps import state_of
 from acp_agent.surfaces.cli.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from acp_agent.config.problem import Problem
-    from acp_agent.config.projects import ProjectsFile
     from acp_agent.store.reads import RunRow
 
 _TABLE = {
@@ -72,6 +71,7 @@ def check(**given: Any) -> int:
     """
     from acp_agent.config.projects import load_projects, problems
     from acp_agent.config.trust import untrusted
+    from acp_agent.fleet.targets import bad_targets
 
     path = find_projects_file(Path.cwd(), given["projects_file"], os.environ)
     found = list(problems(path))
@@ -79,7 +79,7 @@ def check(**given: Any) -> int:
         return _complain(found)
     file = load_projects(path)
     names = [entry.name for entry in listing.chosen(listing.entries(given["projects_file"]), given)]
-    found = [*_bad_targets(file), *file.place_problems(names)]
+    found = [*bad_targets(file), *file.place_problems(names)]
     if found:
         return _complain(found)
     shown = one_line(shown_path(path))
@@ -99,16 +99,6 @@ def _complain(found: "Sequence[Problem]") -> int:
         if problem.hint:
             click.echo(f"  hint: {one_line(problem.hint)}")
     return int(ExitCode.USAGE)
-
-
-def _bad_targets(file: "ProjectsFile") -> "Iterator[Problem]":
-    from acp_agent.fleet.expression import parse
-
-    for name, target in file.targets.items():
-        try:
-            parse(target.expr)
-        except UsageError as error:
-            yield file.problem(error.what, "targets", name, "expr", hint=error.hint)
 
 
 def _latest() -> "dict[str, RunRow]":

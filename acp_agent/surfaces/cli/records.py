@@ -1,16 +1,17 @@
 """What is on record, found by the names people type: ids, prefixes of ids, `BATCH/PROJECT`."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from acp_agent.config.paths import database_path
-from acp_agent.domain.errors import UsageError
+from acp_agent.domain.errors import NothingSelected, UsageError
 from acp_agent.store.reads import BatchRow, Reads, RunRow
 
 if TYPE_CHECKING:
     from acp_agent.fleet.view import BatchView, Row
+    from acp_agent.surfaces.cli.details import Details
 
 EVERY = 1_000_000
 """More than anybody has: a limit for reads that mean all."""
@@ -77,6 +78,16 @@ class Records:
                 )
             return _found(reads, identifier, run.id, [run])
 
+    def meant(self, name: str | None) -> Found:
+        """What `name` means, without one the newest batch. Raises NothingSelected where there is none."""
+        if name is not None:
+            return self.find(name)
+        with self._reads as reads:
+            newest = next(iter(reads.batches(1)), None)
+        if newest is None:
+            raise NothingSelected("there is no batch yet", hint='acp run "what to do" --tags=...')
+        return self.find(newest.id)
+
     def view(self, batch_id: str) -> "BatchView":
         """A batch as it stands on record."""
         return self.find(batch_id).view
@@ -97,6 +108,17 @@ class Records:
         """The summaries of runs as they stand now."""
         with self._reads as reads:
             return {run.id: run for run_id in run_ids if (run := reads.run(run_id)) is not None}
+
+    def details(self, rows: "Iterable[Row]") -> "dict[str, Details]":
+        """What a person must know of those of `rows` that their summaries leave out."""
+        from acp_agent.surfaces.cli.details import details_of
+
+        with self._reads as reads:
+            return {
+                row.run_id: details_of(row, reads.events(row.run_id))
+                for row in rows
+                if row.status == "ended" and (row.failed_gates or not (row.commit or row.landed))
+            }
 
     def waiting(self) -> list[Found]:
         """Every run that waits for somebody, newest first."""
@@ -136,15 +158,22 @@ def _records(reads: Reads, streams: list[str]) -> list[Record]:
 
 
 def _one(reads: Reads, name: str) -> tuple[str, str]:
-    found = reads.find(name)
+    found = _all_of_a_kind(reads, name) if name in ("b_", "r_") else reads.find(name)
     if len(found) == 1:
         return found[0]
     shown = name[:60]
     if found:
-        some = ", ".join(match.id for match in found[:5]) + (", ..." if len(found) > 5 else "")
+        some = ", ".join(identifier for _, identifier in found[:5]) + (", ..." if len(found) > 5 else "")
         raise UsageError(f"{shown!r} is ambiguous: {some}", hint="write more of the id")
     known = [batch.id for batch in reads.batches()] + [run.id for run in reads.runs()]
     raise UsageError(f"there is no run or batch {shown!r}", hint=_nearest(name, known))
+
+
+def _all_of_a_kind(reads: Reads, kind: str) -> list[tuple[str, str]]:
+    """A bare `b_` or `r_` is the beginning of every batch or run."""
+    if kind == "b_":
+        return [("batch", batch.id) for batch in reads.batches()]
+    return [("run", run.id) for run in reads.runs()]
 
 
 def _nearest(name: str, known: list[str]) -> str:

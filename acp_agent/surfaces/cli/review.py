@@ -2,48 +2,63 @@
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from acp_agent.domain.errors import AcpAgentError, ExitCode, NothingSelected
+from acp_agent.domain.errors import AcpAgentError, ExitCode, NothingSelected, Refused
 from acp_agent.surfaces.cli import complete
 from acp_agent.surfaces.cli.entry import complain
 from acp_agent.surfaces.cli.grid import is_terminal
 from acp_agent.surfaces.cli.group import Command
 from acp_agent.surfaces.cli.records import Found, open_records
-from acp_agent.surfaces.cli.report import reference
+from acp_agent.surfaces.cli.report import answer_command, reference
+from acp_agent.surfaces.cli.show import status_of
 from acp_agent.surfaces.cli.text import one_line, plain
 
 if TYPE_CHECKING:
     from acp_agent.app import App
     from acp_agent.fleet.view import Row
 
+UNCOMMITTED = "in no commit yet"
+UNCHANGED = "nothing changed"
+_COMMITTED = frozenset({"ok", "failed", "limit", "cancelled"})
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 @click.command(cls=Command)
-@click.argument("name", metavar="ID[/PROJECT]", shell_complete=complete.ids)
+@click.argument("name", metavar="[ID[/PROJECT]]", required=False, shell_complete=complete.ids)
 @click.option("--stat", is_flag=True, help="Only the files and how many lines.")
-def diff(name: str, stat: bool) -> int:
-    """Print the changes a run made, as a patch; of a batch those of all its projects."""
+def diff(name: str | None, stat: bool) -> int:
+    """Print the changes a run made, as a patch; of a batch (without ID the newest) those of all its projects."""
     import anyio
 
-    return anyio.run(_diff, open_records(os.environ).find(name).rows(), stat)
+    return anyio.run(_diff, open_records(os.environ).meant(name), stat)
 
 
-async def _diff(rows: Sequence["Row"], stat: bool) -> int:
+async def _diff(found: Found, stat: bool) -> int:
     from acp_agent.app import open_app
 
+    rows = found.rows()
+    code, patches = int(ExitCode.OK), 0
     async with open_app(os.environ, Path.cwd()) as app:
         for row in rows:
-            text = await app.batches.diff(row.run_id, stat=stat)
+            try:
+                text = await app.batches.diff(row.run_id, stat=stat)
+            except AcpAgentError as error:
+                failed = complain(f"{reference(found.batch_id, row)}: {error.what}", error.hint, error.exit_code)
+                code = code or failed
+                continue
             if text and len(rows) > 1:
                 click.echo(f"# {one_line(row.project)} ({row.run_id})")
+            patches += bool(text)
             _print_patch(text)
-    return int(ExitCode.OK)
+    if not patches and not code:
+        click.echo("nothing changed", err=True)
+    return code
 
 
 def _print_patch(text: str) -> None:
@@ -72,15 +87,11 @@ def accept(names: tuple[str, ...]) -> int:
 
 
 async def _accept(names: Sequence[str]) -> int:
-    def wanted(found: Found) -> list["Row"]:
-        rows = [row for row in found.rows() if row.commit and row.landed is None]
-        return rows if found.run_id else [row for row in rows if row.outcome == "ok"]
-
     async def merge(app: "App", row: "Row") -> str:
         head = await app.batches.accept(row.run_id)
         return f"accepted, now at {head[:12]}"
 
-    return await _each(names, wanted, merge, "accept")
+    return await _each(names, {"ok"}, merge, "accept")
 
 
 @click.command(cls=Command)
@@ -94,37 +105,86 @@ def reject(names: tuple[str, ...], note: str) -> int:
 
 
 async def _reject(names: Sequence[str], note: str) -> int:
-    def wanted(found: Found) -> list["Row"]:
-        return [row for row in found.rows() if row.landed is None and row.status == "ended"]
-
     async def refuse(app: "App", row: "Row") -> str:
-        await app.batches.reject(row.run_id, note=note)
-        return "rejected"
+        kept = await app.batches.reject(row.run_id, note=note)
+        return f"rejected, kept under {kept}" if kept else "rejected, it had changed nothing"
 
-    return await _each(names, wanted, refuse, "reject")
+    return await _each(names, {*_COMMITTED, UNCOMMITTED}, refuse, "reject")
+
+
+def _standing(found: Found, row: "Row") -> str:
+    """Where the result of a run stands, in words; an outcome where it is a commit that waits for a person."""
+    if row.status == "waiting":
+        return f"waiting for {row.waiting_for}"
+    if row.landed:
+        return f"{row.landed} already"
+    if row.status != "ended":
+        return status_of(found, row)
+    if row.commit:
+        return row.outcome
+    worktree = found.runs[row.run_id].worktree
+    if worktree is None:
+        return "done in place"
+    return UNCOMMITTED if os.path.isdir(worktree) else UNCHANGED
 
 
 async def _each(
-    names: Sequence[str],
-    wanted: Callable[[Found], list["Row"]],
-    act: Callable[["App", "Row"], Awaitable[str]],
-    verb: str,
+    names: Sequence[str], wanted: Collection[str], act: Callable[["App", "Row"], Awaitable[str]], verb: str
 ) -> int:
-    """Do `act` to every wanted run of `names`; one that fails stops no other. Returns the first failure's code."""
+    """Do `act` to every run of `names`: of a batch to those that stand as `wanted`, to one named by itself if it ended.
+
+    One that fails stops no other. Returns the first failure's code.
+    """
     records = open_records(os.environ)
-    chosen = {row.run_id: (found, row) for found in map(records.find, names) for row in wanted(found)}
-    if not chosen:
-        shown = ", ".join(map(one_line, names))
-        raise NothingSelected(f"nothing to {verb} in {shown}", hint=f"acp show {one_line(names[0])}")
+    every = {row.run_id: (found, row) for found in map(records.find, names) for row in found.rows()}
+    standing = {run_id: _standing(*pair) for run_id, pair in every.items()}
+    left_out = [
+        (found, row, standing[run_id])
+        for run_id, (found, row) in every.items()
+        if not (row.status == "ended" if found.run_id else standing[run_id] in wanted)
+    ]
+    if len(left_out) == len(every):
+        raise _nothing(names, left_out, verb)
     from acp_agent.app import open_app
 
     code = int(ExitCode.OK)
+    skipped = {row.run_id for _, row, _ in left_out}
     async with open_app(os.environ, Path.cwd()) as app:
-        for found, row in chosen.values():
+        for found, row in (pair for run_id, pair in every.items() if run_id not in skipped):
             name = reference(found.batch_id, row)
             try:
                 click.echo(f"{one_line(name)}: {await act(app, row)}")
             except AcpAgentError as error:
                 failed = complain(f"{name}: {error.what}", error.hint, error.exit_code)
                 code = code or failed
+    for found, row, stands in left_out:
+        if stands in _COMMITTED or stands == UNCOMMITTED or row.status != "ended":
+            name = one_line(reference(found.batch_id, row))
+            hint = f"; acp {verb} {name} takes it all the same" if stands in _COMMITTED else ""
+            click.echo(f"{name}: left out: {stands}{hint}", err=True)
     return code
+
+
+def _nothing(names: Sequence[str], left_out: "Sequence[tuple[Found, Row, str]]", verb: str) -> AcpAgentError:
+    """The error where nothing can be done: how all stand, and what can be done instead."""
+    counted = Counter(stands for _, _, stands in left_out)
+    reasons = ", ".join(f"{number} {stands}" if len(left_out) > 1 else stands for stands, number in counted.items())
+    what = f"nothing to {verb} in {', '.join(names)}: {reasons}"
+    committed = [(found, row) for found, row, stands in left_out if stands in _COMMITTED]
+    if committed:
+        found, row = committed[0]
+        return NothingSelected(what, hint=f"acp {verb} {reference(found.batch_id, row)} takes it all the same")
+    alive = [(found, row) for found, row, _ in left_out if row.status != "ended"]
+    if alive:
+        return Refused(what, hint=_hint_for(*alive[0], verb))
+    return NothingSelected(what, hint=f"acp show {names[0]}")
+
+
+def _hint_for(found: Found, row: "Row", verb: str) -> str:
+    """What to do about a run that has not ended."""
+    name = reference(found.batch_id, row)
+    if verb == "reject":
+        return f"acp cancel {name} ends it"
+    if row.status == "waiting":
+        return answer_command(found.batch_id, row)
+    return f"acp logs -f {name}" if found.runs[row.run_id].driven else f"acp resume {found.batch_id or name}"

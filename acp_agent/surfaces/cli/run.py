@@ -124,6 +124,8 @@ async def _run(ask: RunAsk, given: Mapping[str, Any]) -> int:
             _confirm(plans.costs_or_edits(plan))
         with result_stream(form.out) as stream:
             batch_id = await app.batches.start(plan)
+            if form.output not in ("quiet", "jsonl"):
+                click.echo(f"batch: {batch_id}", err=True)
             records = open_records(os.environ)
             view = plans.empty_view(batch_id, plan)
             return await Work(app, records, form, stream).carry_out([view], new=records.records_of(batch_id))

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +11,28 @@ import click
 
 from acp_agent.domain.errors import ExitCode
 from acp_agent.surfaces.cli import complete, options
+from acp_agent.surfaces.cli.details import NOTHING, Details, details_of
 from acp_agent.surfaces.cli.document import row_document
 from acp_agent.surfaces.cli.formats import age, changes, clock, count, duration, money, some
 from acp_agent.surfaces.cli.glyphs import at_least, label, speaks_unicode
-from acp_agent.surfaces.cli.grid import indented, is_terminal, painted, print_json
+from acp_agent.surfaces.cli.grid import indented, is_terminal, painted, print_json, terminal_width
 from acp_agent.surfaces.cli.group import Command
-from acp_agent.surfaces.cli.phrases import phrase
+from acp_agent.surfaces.cli.phrases import LONGEST, phrase
+from acp_agent.surfaces.cli.ps import doing, state_of
 from acp_agent.surfaces.cli.records import Found, open_records
-from acp_agent.surfaces.cli.report import answer_command, elapsed, next_steps, reference, result_grid, why
-from acp_agent.surfaces.cli.text import head_of, one_line
+from acp_agent.surfaces.cli.report import (
+    ANSWERABLE,
+    answer_command,
+    elapsed,
+    failures,
+    keep_steps,
+    next_steps,
+    question,
+    reference,
+    result_grid,
+    why,
+)
+from acp_agent.surfaces.cli.text import cut, head_of, last_lines, one_line
 
 if TYPE_CHECKING:
     from acp_agent.fleet.view import Row
@@ -26,15 +40,22 @@ if TYPE_CHECKING:
 
 TIMELINE = 40
 """Events shown of a run; `acp logs` has them all."""
+GATE_LINES = 20
+PREVIEW_LINES = 200
+_NO_ACTION = frozenset({"approval_asked", "parked", "resumed"})
+"""What asks is shown as the approval needed; the last action is the one before it."""
 
 
 @click.command(cls=Command)
-@click.argument("name", metavar="ID[/PROJECT]", shell_complete=complete.ids)
+@click.argument("name", metavar="[ID[/PROJECT]]", required=False, shell_complete=complete.ids)
 @options.as_json
-def show(name: str, output: str) -> int:
-    """Show one run or batch: status and why, last action, next action, approval needed, cost; then the rest."""
+def show(name: str | None, output: str) -> int:
+    """Show one run or batch: status and why, last action, next action, approval needed, cost; then the rest.
+
+    Without ID the newest batch.
+    """
     records = open_records(os.environ)
-    found = records.find(name)
+    found = records.meant(name)
     rows = found.rows()
     if output == "json":
         print_json(_document(found))
@@ -49,80 +70,98 @@ def show(name: str, output: str) -> int:
 def status_of(found: Found, row: "Row") -> str:
     """One word for where the run stands; `interrupted` where its process is gone."""
     run = found.runs.get(row.run_id)
-    if row.landed:
-        return row.landed
-    if row.status in ("running", "queued") and run is not None and not run.driven:
-        return "queued" if row.started_at is None else "interrupted"
-    return row.outcome
+    return row.outcome if run is None or (row.status == "ended" and not row.landed) else state_of(run)
 
 
-def next_action(found: Found, row: "Row") -> str:
+def next_action(found: Found, row: "Row", details: Details = NOTHING) -> str:
     """What happens next, or what a person types so that something does."""
     name = reference(found.batch_id, row)
     run = found.runs.get(row.run_id)
     if row.status == "waiting":
         return f"waits for you: {answer_command(found.batch_id, row)}"
     if row.status != "ended":
-        return (
-            "it works" if run is not None and run.driven else f"nobody drives it: acp resume {found.batch_id or name}"
-        )
+        if run is not None and run.driven:
+            return f"it works: acp logs -f {name}"
+        return f"nobody drives it: acp resume {found.batch_id or name}"
     if row.landed:
         return "none"
     if row.commit:
         return f"acp diff {name}, then acp accept {name} or acp reject {name}"
-    return "none"
+    if details.left_in and not details.inplace:
+        return f"acp diff {name}, then commit in {details.left_in} and acp accept {name}, or acp reject {name}"
+    return "".join(keep_steps(found.batch_id, row, details)) or "none"
 
 
 def _run_lines(found: Found, row: "Row", events: Sequence["Record"]) -> Iterator[str]:
     unicode = speaks_unicode(sys.stdout)
     now = time.time()
-    reason = why(row)
-    last = next((event for event in reversed(events)), None)
-    yield f"status    {label(status_of(found, row), unicode)}" + (f": {reason}" if reason else "")
+    details = details_of(row, events)
+    state = status_of(found, row)
+    reason = row.waiting_for if row.status == "waiting" else why(row, details)
+    last = next((event for event in reversed(events) if event.data["type"] not in _NO_ACTION), None)
+    yield f"status    {label(state, unicode)}" + (f": {reason}" if reason else "")
     if last is not None:
         yield f"last      {phrase(last.data)} ({age(last.ts, now)} ago)"
-    yield f"next      {next_action(found, row)}"
-    yield f"approval  {_approval(found, row)}"
+    yield f"next      {next_action(found, row, details)}"
+    yield f"approval  {_approval(row)}"
     cost = money(row.cost, row.cost_known, at_least=at_least(unicode))
     tokens = count(row.tokens_in + row.tokens_out)
     used = [f"{tokens} tokens", some(row.steps, "step"), some(row.tool_calls, "tool call")]
-    yield "cost      " + ", ".join([cost, *used, duration(elapsed(row, now)) or "no time yet"])
+    yield "cost      " + ", ".join([cost, *used, duration(elapsed(row, now, state)) or "no time yet"])
     yield from _request(found, row, events)
-    yield from _result(row)
+    yield from _preview(row, events)
+    yield from _result(row, details)
     yield ""
     yield "timeline"
     hidden = len(events) - TIMELINE
     if hidden > 0:
         yield f"  ... {hidden} earlier: acp logs {reference(found.batch_id, row)}"
     for event in events[-TIMELINE:]:
-        yield f"  {clock(event.ts)}  {phrase(event.data)}"
+        asks = row.status == "waiting" and event is events[-1]
+        told = f"waits ({row.waiting_for})" if asks else phrase(event.data)
+        yield f"  {clock(event.ts)}  {told}"
 
 
-def _approval(found: Found, row: "Row") -> str:
-    if row.waiting_for not in ("approval", "outcome_unknown", "crash_loop"):
-        return "none needed"
-    question = row.asked[1] if row.asked else row.message
-    return f"{one_line(question)}: {answer_command(found.batch_id, row)}"
+def _approval(row: "Row") -> str:
+    return question(row) if row.waiting_for in ANSWERABLE else "none needed"
 
 
 def _request(found: Found, row: "Row", events: Sequence["Record"]) -> Iterator[str]:
     request: Mapping[str, Any] = events[0].data["request"] if events else {}
     place: Mapping[str, Any] = request.get("workplace", {})
     where = place.get("worktree") or place.get("root") or ""
+    gone = row.status == "ended" and not os.path.isdir(where)
     yield ""
     yield f"run       {row.run_id}" + (f" of batch {found.batch_id}" if found.batch_id else "")
     yield f"project   {one_line(row.project)}"
     yield f"models    {one_line(', then '.join(request.get('models', ())))}"
-    yield f"works in  {one_line(where)}" + (f" on branch {one_line(row.branch)}" if row.branch else "")
+    branch = f" on branch {one_line(row.branch)}" if row.branch else ""
+    yield f"works in  {one_line(where)}{' (gone)' if gone else ''}{branch}"
     prompt, left_out = head_of(str(request.get("prompt", "")), 20, 4000)
     yield "prompt"
     yield indented(prompt) + (f"\n  ... {left_out} more lines" if left_out else "")
 
 
-def _result(row: "Row") -> Iterator[str]:
+def _preview(row: "Row", events: Sequence["Record"]) -> Iterator[str]:
+    """The change that waits to be allowed, as far as anybody knows it before it is made."""
+    asked = next((event.data for event in reversed(events) if event.data["type"] == "approval_asked"), None)
+    if row.waiting_for == "approval" and asked is not None and asked.get("preview"):
+        text, left_out = head_of(str(asked["preview"]), PREVIEW_LINES, 40_000)
+        yield "would change"
+        yield indented(text) + (f"\n  ... {left_out} more lines" if left_out else "")
+
+
+def _result(row: "Row", details: Details) -> Iterator[str]:
     if row.commit:
         lines = changes(row.files, row.added, row.removed)
         yield f"commit    {row.commit[:12]}: {some(row.files, 'file')} {lines}"
+    elif details.left_in:
+        yield f"result    in no commit yet, in {one_line(details.left_in)}"
+    elif row.status == "ended" and not (row.landed or details.inplace):
+        yield "result    nothing changed"
+    for gate in details.gates:
+        yield f"gate      {one_line(gate.gate)} failed: {gate.how}"
+        yield indented(last_lines(gate.output, GATE_LINES) or "(it printed nothing)", "  | ")
     if row.answer is not None:
         import json
 
@@ -135,20 +174,22 @@ def _result(row: "Row") -> Iterator[str]:
 
 def _batch_lines(found: Found, rows: Sequence["Row"]) -> Iterator[str]:
     unicode = speaks_unicode(sys.stdout)
-    states: dict[str, int] = {}
-    for row in rows:
-        state = status_of(found, row)
-        states[state] = states.get(state, 0) + 1
+    states = {row.run_id: status_of(found, row) for row in rows}
     totals = found.view.totals()
-    steps = next_steps(found.batch_id, rows)
-    asked = [row for row in rows if row.waiting_for]
+    details = open_records(os.environ).details(rows)
+    driven = any(run.driven for run in found.runs.values())
+    steps = next_steps(found.batch_id, rows, details, interrupted=driven)
+    asked = [row for row in rows if row.waiting_for in ANSWERABLE]
     newest = max(found.runs.values(), key=lambda run: run.updated_at, default=None)
-    yield "status    " + ", ".join(f"{number} {label(state, unicode)}" for state, number in states.items())
+    counted = Counter(states.values())
+    yield "status    " + ", ".join(f"{number} {label(state, unicode)}" for state, number in counted.items())
     if newest is not None:
-        last = f"{newest.project}: {newest.last_text}" if newest.last_text else newest.project
+        last = cut(f"{newest.project}: {doing(newest)}", LONGEST)
         yield f"last      {one_line(last)} ({age(newest.updated_at, time.time())} ago)"
-    yield f"next      {steps[0] if steps else 'none'}"
-    yield "approval  " + ("; ".join(_approval(found, row) for row in asked) if asked else "none needed")
+    then = 2 if steps and steps[0].startswith("acp diff") else 1
+    follow = f"it works: acp logs -f {found.batch_id}"
+    yield f"next      {follow if driven else ', then '.join(steps[:then]) or 'none'}"
+    yield "approval  " + _approvals(asked)
     tokens = count(totals.tokens_in + totals.tokens_out)
     yield f"cost      {money(totals.cost, totals.cost_known, at_least=at_least(unicode))}, {tokens} tokens"
     yield ""
@@ -157,22 +198,30 @@ def _batch_lines(found: Found, rows: Sequence["Row"]) -> Iterator[str]:
     yield "prompt"
     yield indented(prompt) + (f"\n  ... {left_out} more lines" if left_out else "")
     yield ""
-    yield painted(result_grid(rows, unicode), terminal=is_terminal(sys.stdout))
-    for row in rows:
-        if row.outcome not in ("ok", "queued", "running"):
-            yield f"{one_line(row.project)}: {why(row)}"
+    yield painted(result_grid(rows, unicode, states), terminal=is_terminal(sys.stdout))
+    for block in failures(rows, details, unicode, terminal_width()):
+        yield f"\n{block}"
+
+
+def _approvals(asked: Sequence["Row"]) -> str:
+    """The one question, or how many there are."""
+    if len(asked) > 1:
+        return f"{len(asked)} runs wait for an answer: acp approve --list"
+    return f"{one_line(asked[0].project)}: {question(asked[0])}" if asked else "none needed"
 
 
 def _document(found: Found) -> dict[str, Any]:
     totals = found.view.totals()
     code, reason = found.view.exit()
+    details = open_records(os.environ).details(found.rows())
     return {
         "v": 1,
         "batch": found.batch_id or None,
         "prompt": found.view.prompt,
         "projects": [
-            row_document(row) | {"state": status_of(found, row), "next": next_action(found, row)}
+            row_document(row, known) | {"state": status_of(found, row), "next": next_action(found, row, known)}
             for row in found.rows()
+            for known in [details.get(row.run_id, NOTHING)]
         ],
         "totals": {
             "cost": totals.cost if totals.cost_known or totals.cost else None,

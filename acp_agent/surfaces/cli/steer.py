@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from acp_agent.domain.errors import ExitCode, NothingSelected, UsageError
+from acp_agent.domain.errors import AcpAgentError, ExitCode, NothingSelected, UsageError
 from acp_agent.surfaces.cli import complete, options
 from acp_agent.surfaces.cli.group import Command
-from acp_agent.surfaces.cli.records import open_records
-from acp_agent.surfaces.cli.report import reference
+from acp_agent.surfaces.cli.records import Records, open_records
+from acp_agent.surfaces.cli.report import ANSWERABLE, answer_command, reference
 from acp_agent.surfaces.cli.text import one_line
 
 
@@ -39,11 +39,23 @@ async def _resume(name: str | None, everything: bool, jobs: int, output: str, ou
     async with open_app(os.environ, Path.cwd()) as app:
         batches = await app.batches.unfinished(wanted, everything)
         if not batches:
-            where = f"{one_line(name)} has nothing to go on with" if name else "nothing was interrupted"
-            raise NothingSelected(where, hint=f"acp show {one_line(name)}" if name else "acp ps")
+            raise _nothing(name, records)
         views = [records.view(batch_id) for batch_id in batches]
         with result_stream(out) as stream:
             return await Work(app, records, Form(output, out, jobs), stream).carry_out(views)
+
+
+def _nothing(name: str | None, records: Records) -> AcpAgentError:
+    """The error where nothing can be driven on: runs that wait for a person are answered, not resumed."""
+    found = [records.find(name)] if name else records.waiting()
+    waiting = [(each, row) for each in found for row in each.rows() if row.waiting_for in ANSWERABLE]
+    what = f"{one_line(name)} has nothing to go on with" if name else "nothing was interrupted"
+    if waiting:
+        number = "1 run waits" if len(waiting) == 1 else f"{len(waiting)} runs wait"
+        each, row = waiting[0]
+        hint = answer_command(each.batch_id, row) if len(waiting) == 1 else "acp approve --list"
+        return AcpAgentError(f"{what}: {number} for your answer", hint=hint, exit_code=ExitCode.WAITS)
+    return NothingSelected(what, hint=f"acp show {one_line(name)}" if name else "acp ps")
 
 
 @click.command(cls=Command)

@@ -10,6 +10,7 @@ _UNSAFE = re.compile(
     "\U000e0000-\U000e007f]"
 )
 _ELLIPSIS = "…"
+LONGEST_LINE = 400
 
 
 def plain(text: str) -> str:
@@ -55,6 +56,25 @@ def cut(text: str, width: int, ellipsis: str = _ELLIPSIS) -> str:
             break
         kept.append(character)
     return "".join(kept) + ellipsis if room >= 0 else ellipsis[:width]
+
+
+def wrapped(text: str, width: int | None) -> str:
+    """One line of words in lines of at most `width` columns; a longer word is left whole, None wraps nothing."""
+    if width is None or cells(text) <= width:
+        return text
+    lines: list[str] = []
+    for word in text.split(" "):
+        if lines and cells(lines[-1]) + 1 + cells(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return "\n".join(lines)
+
+
+def last_lines(text: str, most: int) -> str:
+    """The last `most` lines of `text` that are not blank, each in at most 400 columns."""
+    lines = [line.rstrip() for line in plain(text).splitlines() if line.strip()]
+    return "\n".join(cut(line, LONGEST_LINE) for line in lines[-most:])
 
 
 def head_of(text: str, lines: int, characters: int) -> tuple[str, int]:

@@ -28,6 +28,10 @@ class Watcher(Protocol):
         """Time passes."""
         ...
 
+    def say(self, line: str) -> None:
+        """Tell whoever watches, beside what is shown."""
+        ...
+
     def close(self) -> None:
         """Nothing more comes."""
         ...
@@ -41,6 +45,10 @@ class Silent:
 
     def tick(self) -> None:
         """Say nothing."""
+
+    def say(self, line: str) -> None:
+        """On stderr, on a line of its own: the terminal may have written `^C` there."""
+        click.echo(f"\n{line}", err=True)
 
     def close(self) -> None:
         """Say nothing."""

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import anyio
@@ -65,29 +66,45 @@ def acp() -> Acp:
 @pytest.fixture
 def on_record() -> str:
     """A batch two minutes old: one run that ended well, one that waits for an approval, one that failed, one queued."""
-    anyio.run(_record)
+    anyio.run(_record, dict(_RUNS), _FACTS, "/state/worktrees")
     return BATCH
 
 
-async def _record() -> None:
+Put = Callable[..., str]
+
+
+@pytest.fixture
+def put_on_record(tmp_path: Path) -> Put:
+    """Records a batch two minutes old from the facts of each project, in worktrees below `tmp_path`; returns its id."""
+
+    def put(**facts: list[Fact]) -> str:
+        runs = {f"r_{project}": project for project in facts}
+        by_run = {f"r_{project}": given for project, given in facts.items() if given}
+        anyio.run(_record, runs, by_run, str(tmp_path / "worktrees"))
+        return BATCH
+
+    return put
+
+
+async def _record(runs: dict[str, str], facts_of: dict[str, list[Fact]], worktrees: str) -> None:
     now = time.time() - 120.0
     async with SqliteJournal(database_path(os.environ), clock=lambda: now) as journal:
-        batch = BatchStarted(prompt=PROMPT, projects=("api", "web", "worker", "tool"))
+        batch = BatchStarted(prompt=PROMPT, projects=tuple(runs.values()))
         streams = [NewStream(stream_id=BATCH, kind="batch", facts=(batch,))]
-        streams += [_new(*pair) for pair in _RUNS]
+        streams += [_new(run_id, project, worktrees) for run_id, project in runs.items()]
         await journal.create(streams, "ann")
-        for run_id, facts in _FACTS.items():
+        for run_id, facts in facts_of.items():
             claim = await journal.claim(run_id, owner_of_this_process())
             assert claim is not None
             await journal.append(claim, facts)
             await journal.release(claim)
 
 
-def _new(run_id: str, project: str) -> NewStream:
+def _new(run_id: str, project: str, worktrees: str) -> NewStream:
     place = Workplace(
         kind="worktree",
         root=f"/code/{project}",
-        worktree=f"/state/worktrees/{BATCH}/{project}",
+        worktree=f"{worktrees}/{BATCH}/{project}",
         branch=f"acp/{BATCH}/{project}",
         base="0" * 40,
         target="main",

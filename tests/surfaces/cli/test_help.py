@@ -29,6 +29,7 @@ Commands:
   projects    List and check the projects.
   run         Give one prompt to a directory or to many projects.
   chat        Talk to the agent in a directory, in the terminal.
+  serve       Be the agent of an editor, over stdin and stdout.
   ps          List batches and runs.
   show        Show one run or batch: status, next action, result.
   logs        Print what happened, one line per event.

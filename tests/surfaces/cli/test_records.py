@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from inline_snapshot import snapshot
 
+from acp_agent.domain.events import Fact, RunEnded, WorkspacePrepared
+
 Acp = Callable[..., Any]
 
 
@@ -18,12 +20,12 @@ def clockless(text: str) -> str:
 
 def test_ps_lists_batches_and_their_runs(acp: Acp, on_record: str) -> None:
     assert acp("ps").stdout == snapshot("""\
-id          project     status     step                                                tokens      cost  age
-b_aaaaaaaa  4 projects  · queued   add type hints to every function                      3.9k  ≥$0.0024   2m
-r_apiaaaaa  api         ✓ ok       ended end_turn                                        2.6k   $0.0024   2m
-r_webbbbbb  web         ◆ waiting  git push origin main                                  1.3k         ?   2m
-r_worcccc   worker      ✗ failed   no model answered: openai/small: auth: invalid key                     2m
-r_tooldddd  tool        · queued   queued                                                                 2m
+id            project     status     step                                                tokens      cost  age
+b_aaaaaaaa    4 projects  · queued   add type hints to every function                      3.9k  ≥$0.0024   2m
+  r_apiaaaaa  api         ✓ ok       2 files +10 -2                                        2.6k   $0.0024   2m
+  r_webbbbbb  web         ◆ waiting  git push origin main                                  1.3k         ?   2m
+  r_worcccc   worker      ✗ failed   no model answered: openai/small: auth: invalid key                     2m
+  r_tooldddd  tool        · queued   queued                                                                 2m
 """)
 
 
@@ -56,7 +58,7 @@ cost      $0.0024, 2.6k tokens, 2 steps, 1 tool call, 0.0s
 run       r_apiaaaaa of batch b_aaaaaaaa
 project   api
 models    openai/small
-works in  /state/worktrees/b_aaaaaaaa/api on branch acp/b_aaaaaaaa/api
+works in  /state/worktrees/b_aaaaaaaa/api (gone) on branch acp/b_aaaaaaaa/api
 prompt
   add type hints
   to every function
@@ -81,11 +83,11 @@ timeline
 def test_show_of_a_waiting_run_says_what_to_type(acp: Acp, on_record: str) -> None:
     assert clockless(acp("show", "r_web").stdout).splitlines()[:5] == snapshot(
         [
-            "status    ◆ waiting: approval: git push origin main",
-            "last      waits (approval): git push origin main (2m ago)",
+            "status    ◆ waiting: approval",
+            "last      openai/small (1.3k tokens, ?) calls shell (2m ago)",
             "next      waits for you: acp approve b_aaaaaaaa/web  # or --deny",
-            "approval  git push origin main: acp approve b_aaaaaaaa/web  # or --deny",
-            "cost      ?, 1.3k tokens, 1 step, 0 tool calls, 2m00s",
+            "approval  git push origin main",
+            "cost      ?, 1.3k tokens, 1 step, 0 tool calls, 0.0s",
         ]
     )
 
@@ -93,9 +95,9 @@ def test_show_of_a_waiting_run_says_what_to_type(acp: Acp, on_record: str) -> No
 def test_show_of_a_batch_has_one_line_per_project(acp: Acp, on_record: str) -> None:
     assert clockless(acp("show", "aaaa").stdout) == snapshot("""\
 status    1 ✓ ok, 1 ◆ waiting, 1 ✗ failed, 1 · queued
-last      api: ended end_turn (2m ago)
-next      acp diff b_aaaaaaaa/api
-approval  git push origin main: acp approve b_aaaaaaaa/web  # or --deny
+last      api: 2 files +10 -2 (2m ago)
+next      acp diff b_aaaaaaaa/api, then acp accept b_aaaaaaaa
+approval  web: git push origin main
 cost      ≥$0.0024, 3.9k tokens
 
 batch     b_aaaaaaaa
@@ -103,13 +105,14 @@ prompt
   add type hints
   to every function
 
-project  result     steps  tokens     cost   time  changes  branch
-api      ✓ ok           2    2.6k  $0.0024   0.0s  +10 -2   acp/b_aaaaaaaa/api
-web      ◆ waiting      1    1.3k        ?  2m00s
-worker   ✗ failed                            0.0s
+project  result     steps  tokens     cost  time  changes  branch
+api      ✓ ok           2    2.6k  $0.0024  0.0s  +10 -2   acp/b_aaaaaaaa/api
+web      ◆ waiting      1    1.3k        ?  0.0s
+worker   ✗ failed                           0.0s
 tool     · queued
-web: approval: git push origin main
-worker: no model answered: openai/small: auth: invalid key
+
+✗ failed: no model answered: openai/small: auth: invalid key
+  worker
 """)
 
 
@@ -170,7 +173,7 @@ b_aaaaaaaa/web  approval   git push origin main  2m     acp approve b_aaaaaaaa/w
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("r_", "acp: there is no run or batch 'r_'"),
+        ("r_", "acp: 'r_' is ambiguous: r_apiaaaaa, r_webbbbbb, r_worcccc, r_tooldddd"),
         ("b_aaaaaaab", "acp: there is no run or batch 'b_aaaaaaab'\nhint: did you mean b_aaaaaaaa?"),
         ("b_aaaaaaaa/apo", "acp: batch b_aaaaaaaa has no project 'apo'\nhint: did you mean api?"),
         ("r_apiaaaaa/api", "acp: 'r_apiaaaaa' is a run, not a batch\nhint: acp show r_apiaaaaa"),
@@ -202,4 +205,29 @@ def test_completion_knows_ids_and_runs_of_batches(acp: Acp, on_record: str, monk
     assert acp().stdout.split() == [
         "plain,b_aaaaaaaa",
         *(f"plain,b_aaaaaaaa/{project}" for project in ("api", "web", "worker", "tool")),
+    ]
+
+
+def test_without_an_id_the_newest_batch_is_meant(acp: Acp, on_record: str) -> None:
+    for words in (("show",), ("logs",), ("logs", "-o", "jsonl")):
+        assert acp(*words) == acp(*words, on_record)
+
+
+@pytest.mark.parametrize("command", ["show", "logs", "diff"])
+def test_without_an_id_and_without_a_batch_it_says_how_to_begin(acp: Acp, command: str) -> None:
+    assert acp(command)[::2] == (5, 'acp: there is no batch yet\nhint: acp run "what to do" --tags=...\n')
+
+
+def test_ps_watches_only_on_a_terminal(acp: Acp, on_record: str) -> None:
+    assert acp("ps", "-w").code == 2
+
+
+def test_ps_counts_the_runs_of_a_large_batch_that_went_well(acp: Acp, put_on_record: Callable[..., str]) -> None:
+    ok: list[Fact] = [WorkspacePrepared(path="/p"), RunEnded(reason="end_turn")]
+    bad: list[Fact] = [WorkspacePrepared(path="/p"), RunEnded(reason="error", message="no model")]
+    put_on_record(**{f"p{number:02}": bad if number in (3, 7) else ok for number in range(12)})
+    assert [line.split()[:4] for line in acp("ps").stdout.splitlines()[2:]] == [
+        ["r_p03", "p03", "✗", "failed"],
+        ["r_p07", "p07", "✗", "failed"],
+        ["...", "10", "more", "10"],
     ]

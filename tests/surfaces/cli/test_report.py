@@ -123,6 +123,8 @@ def test_the_document_says_null_where_no_price_is_known() -> None:
                     "added": 10,
                     "removed": 2,
                     "failed_gates": [],
+                    "gate_failures": [],
+                    "left_in": None,
                     "steps": 3,
                     "tool_calls": 0,
                     "tokens": {"input": 7, "output": 0},
@@ -131,6 +133,7 @@ def test_the_document_says_null_where_no_price_is_known() -> None:
                     "seconds": 42.0,
                     "text": "",
                     "answer": None,
+                    "model": "",
                 }
             ],
             "totals": {

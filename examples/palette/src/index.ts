@@ -1,0 +1,2 @@
+export { parseHex, toHex } from "./hex.ts";
+export type { Colour } from "./hex.ts";

@@ -1,0 +1,1 @@
+"""Counts the lines, words and characters of text."""
