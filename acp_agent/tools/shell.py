@@ -79,8 +79,8 @@ def _program(command: str, sandbox: Sandbox, level: Level, root: Path, cwd: Path
 
 
 UNCONFINED = (
-    "Run a command in bash and return its exit status and output (stdout and stderr together). It runs without a sandbox,"
-    " as the person who started you: a person is asked first."
+    "Run a command in bash and return its exit status and output (stdout and stderr together). It runs without a"
+    " sandbox, as the person who started you: a person is asked first."
 )
 
 
