@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 from acp_agent.domain.errors import UsageError
 
+UNKNOWN_KEY = "unknown key"
+MISSING = "is missing"
+
 
 class Problem(NamedTuple):
     """What is wrong and where: `file` as shown, `line` counts from 1, `key` is dotted; `hint` says what to do."""
@@ -35,9 +38,18 @@ def by_line(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def raise_first(problems: Sequence[Problem], hint: str) -> None:
-    """Raise FileError with the first problem in the file and the number of the others; nothing when there is none.
+    """Raise FileError with one problem and the number of the others; nothing when there is none.
 
+    It is the first in the file; for a missing key the unknown one beside it, which is likely what was meant.
     `hint` stands in for a problem that has none of its own.
     """
     if problems:
-        raise FileError(by_line(problems)[0], len(problems) - 1, hint)
+        first, *others = by_line(problems)
+        if first.what == MISSING:
+            beside = (other for other in others if other.what == UNKNOWN_KEY and _table(other) == _table(first))
+            first = next(beside, first)
+        raise FileError(first, len(others), hint)
+
+
+def _table(problem: Problem) -> str:
+    return problem.key.rpartition(".")[0]

@@ -17,6 +17,8 @@ Aliases = Mapping[str, Sequence[str]]
 
 DEFAULT_ROLE = "coder"
 DEFAULT_ALIAS = "main"
+MAKERS = {"claude": "anthropic", "gemini": "gemini", "mistral": "mistral", "deepseek": "deepseek"}
+"""Whose models are called so, for a hint; the others are taken for OpenAI's."""
 NOT_IN_FORCE: tuple[tuple[str, ...], ...] = (
     ("budget", "per_day"),
     ("budget", "per_month"),
@@ -146,8 +148,19 @@ def _model(name: str, aliases: Aliases) -> str:
         return name
     if slash:
         raise UsageError(f"{printable(name)} is no model", hint='name it "provider/model", such as openai/gpt-5-mini')
-    hint = nearest(name, aliases) or 'name a model as "provider/model", or define the alias in config.toml'
+    hint = (
+        nearest(name, aliases)
+        or f"name a model with its provider, as {_whole(name)}, or define the alias in config.toml"
+    )
     raise UsageError(f"no model alias named {printable(name)}", hint=hint)
+
+
+def _whole(name: str) -> str:
+    """What somebody may have meant who left the provider out."""
+    if len(name) > 60 or not name.isprintable() or any(char.isspace() for char in name):
+        return "openai/gpt-5-mini"
+    provider = next((known for start, known in MAKERS.items() if name.lower().startswith(start)), "openai")
+    return f"{provider}/{name}"
 
 
 def _checked(source: TomlSource) -> tuple[SettingsTable | None, list[Problem]]:

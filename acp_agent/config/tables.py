@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from acp_agent.config.duration import EXPECTED, parse_duration
 from acp_agent.config.names import name_problem, printable, shown_key
 from acp_agent.config.nearness import nearest
-from acp_agent.config.problem import Problem, by_line
+from acp_agent.config.problem import MISSING, UNKNOWN_KEY, Problem, by_line
 from acp_agent.config.toml_lines import line_of
 from acp_agent.config.toml_source import Key, TomlSource
 from acp_agent.domain.base import Frozen
@@ -89,7 +89,7 @@ Items = BeforeValidator(_items)
 """A list in the file becomes a tuple."""
 
 PLAIN_WORDS = {
-    "missing": "is missing",
+    "missing": MISSING,
     "too_short": "should not be empty",
     "string_type": "should be a string",
     "bool_type": "should be true or false",
@@ -137,7 +137,7 @@ def _problem(model: type[BaseModel], source: TomlSource, detail: ErrorDetails) -
     hint: str | None = None
     match detail["type"]:
         case "extra_forbidden":
-            what, hint = "unknown key", nearest(str(key[-1]), list(fields_of(_model_at(model, key[:-1]))))
+            what, hint = UNKNOWN_KEY, nearest(str(key[-1]), list(fields_of(_model_at(model, key[:-1]))))
         case "literal_error" | "enum":
             what = f"should be one of {context['expected']}".replace(" or ", ", ").replace("'", "")
             if isinstance(detail["input"], str):

@@ -203,7 +203,7 @@ def test_a_name_that_leads_nowhere_says_so(name: str, expected: tuple[str, str])
 def test_a_name_without_any_alias_is_told_how_to_name_a_model() -> None:
     with pytest.raises(UsageError) as error:
         resolve_chain(Settings(), "gpt-5")
-    assert error.value.hint == 'name a model as "provider/model", or define the alias in config.toml'
+    assert error.value.hint == "name a model with its provider, as openai/gpt-5, or define the alias in config.toml"
 
 
 links = st.sampled_from(["a", "b", "c", "d", "x/1", "x/2", "x/3"])
@@ -291,3 +291,20 @@ def test_prices_of_a_provider_beat_those_of_an_alias(environ: dict[str, str]) ->
         "p/b": Prices(input=3.0, output=4.0, cached_input=0.5),
         "p/org/c": Prices(input=0.0, output=0.0),
     }
+
+
+def test_a_misspelt_key_is_told_before_the_one_it_makes_missing(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[models.main]\nchian = ["openai/small"]\n')
+    with pytest.raises(UsageError) as error:
+        load_settings(environ)
+    assert str(error.value).endswith("config.toml:2: models.main.chian: unknown key (+1 more)")
+    assert error.value.hint == "did you mean 'chain'?"
+
+
+@pytest.mark.parametrize(
+    ("name", "whole"), [("gpt-5-mini", "openai/gpt-5-mini"), ("claude-haiku-4-5", "anthropic/claude-haiku-4-5")]
+)
+def test_a_model_without_its_provider_is_told_with_one(name: str, whole: str) -> None:
+    with pytest.raises(UsageError) as error:
+        resolve_chain(Settings(), name)
+    assert whole in (error.value.hint or "")

@@ -32,7 +32,12 @@ def resume(name: str | None, everything: bool, jobs: int, output: str, out: str 
 
 async def _resume(name: str | None, everything: bool, jobs: int, output: str, out: str | None) -> int:
     records = open_records(os.environ)
-    wanted = records.find(name).batch_id if name else None
+    found = records.find(name) if name else None
+    if found is not None and not found.batch_id:
+        session = next(iter(found.runs.values())).session_id
+        what = f"{one_line(found.run_id or '')} is a turn of a conversation, not of a batch"
+        raise UsageError(what, hint=f"acp chat --resume {session}")
+    wanted = found.batch_id if found else None
     from acp_agent.app import open_app
     from acp_agent.surfaces.cli.outcome import Form, Work, result_stream
 
