@@ -10,6 +10,7 @@ import anyio.to_thread
 
 from acp_agent.config.in_force import not_in_force
 from acp_agent.config.paths import find_projects_file, state_dir
+from acp_agent.config.problem import raise_first
 from acp_agent.config.projects import Project, ProjectsFile, Task, load_projects
 from acp_agent.config.trust import require_trust
 from acp_agent.domain.errors import NothingSelected, Refused, UsageError
@@ -70,6 +71,8 @@ async def resolve(ask: RunAsk, cwd: Path, environ: Mapping[str, str]) -> Resolve
     read_only = ask.read_only if ask.read_only is not None else bool(task and task.read_only)
     projects = select(list(file.projects.values()), _selection(ask, file, task))
     if not read_only:
+        wrong = await anyio.to_thread.run_sync(file.place_problems, [project.name for project in projects])
+        raise_first(wrong, "acp projects check")
         require_trust(file.path, file.commands(), state_dir(environ))
     prompt = ask.prompt or (task.prompt if task else "")
     warnings = tuple(f"{file.source.shown}: {key} is not acted on by this version" for key in not_in_force(file))
