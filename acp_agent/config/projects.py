@@ -207,5 +207,5 @@ def _place_problem(project: Project) -> tuple[str, str] | None:
     if not path.is_dir():
         return f"is a file, not a folder: {path}", "name the folder of the project"
     if project.isolation == "worktree" and not any((folder / ".git").exists() for folder in (path, *path.parents)):
-        return f"is not in a git repository: {path}", 'run git init there and commit once'
+        return f"is not in a git repository: {path}", "run git init there and commit once"
     return None

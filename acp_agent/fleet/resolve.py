@@ -137,10 +137,10 @@ async def _sites(projects: Sequence[Project], read_only: bool) -> tuple[Site, ..
 
 
 async def _site(project: Project, read_only: bool) -> Site:
-    if read_only and _is_plain_directory(project.path):
-        return _site_of(project, project.path)
-    place = await repository(project.path, project.name)
     inplace = project.isolation == "inplace"
+    if (read_only or inplace) and _is_plain_directory(project.path):
+        return replace(_site_of(project, project.path), inplace=True)
+    place = await repository(project.path, project.name)
     if inplace and not read_only and (dirty := await dirty_files(project.path)):
         raise Refused(
             f"project {project.name}: {project.path} has uncommitted changes ({dirty[0]})",

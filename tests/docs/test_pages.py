@@ -21,6 +21,11 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(acp [^`\n]+)`")
 
 
+def context_of(command: click.Command) -> click.Context:
+    """A context as `acp` itself makes it: click keeps the help option of the first one a command is asked in."""
+    return click.Context(command, **acp.context_settings)
+
+
 def _name(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
@@ -61,11 +66,11 @@ def test_every_command_of_a_page_exists_with_the_options_it_is_shown_with(page: 
         command: click.Command | None = acp
         rest = words
         while isinstance(command, click.Group) and rest and rest[0].isalpha() and rest[0].islower():
-            command, rest = command.get_command(click.Context(command), rest[0]), rest[1:]
+            command, rest = command.get_command(context_of(command), rest[0]), rest[1:]
         if command is None:
             wrong.append(words)
             continue
-        known = {spelling for option in command.get_params(click.Context(command)) for spelling in option.opts}
+        known = {spelling for option in command.get_params(context_of(command)) for spelling in option.opts}
         known |= {spelling for option in command.params for spelling in option.secondary_opts}
         wrong += [words for word in rest if word.startswith("-") and word != "-" and word.split("=")[0] not in known]
     assert wrong == []
