@@ -1,6 +1,6 @@
 """The HTTP client: kept-alive connections, and no proxy between us and this machine."""
 
-import httpx
+from acp_agent.llm.http import httpx
 
 _LOOPBACK = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
 

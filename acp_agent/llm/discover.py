@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Any
 
 import anyio
-import httpx
 
 from acp_agent.domain.base import Frozen
 from acp_agent.domain.errors import ModelError
 from acp_agent.llm.client import new_client
 from acp_agent.llm.demonstration import FETCH, LABEL, MODEL, PURPOSE, is_demonstration, what_is_missing
 from acp_agent.llm.faults import tidy
+from acp_agent.llm.http import httpx
 from acp_agent.llm.lean import headers_of
 from acp_agent.llm.provider import Provider, split_model
 from acp_agent.llm.sources import (

@@ -7,7 +7,6 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, cast
 
 import anyio
-import httpx
 
 from acp_agent.domain.errors import ModelError, ModelFault
 from acp_agent.domain.message import Reply, Word
@@ -15,6 +14,7 @@ from acp_agent.domain.ports import ModelRequest
 from acp_agent.llm.client import new_client
 from acp_agent.llm.draft import Draft, malformed
 from acp_agent.llm.faults import complaint_in, complaint_of, failure
+from acp_agent.llm.http import httpx
 from acp_agent.llm.provider import Provider
 from acp_agent.llm.stream import LARGEST_EVENT, EventParser, ServerEvent
 from acp_agent.llm.wire import body_of, encode, refused_option, without

@@ -13,13 +13,13 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
-import httpx
 
 from acp_agent.domain.errors import ModelError, ModelFault
 from acp_agent.domain.message import Reply, Word
 from acp_agent.domain.ports import ModelRequest
 from acp_agent.llm.draft import Draft
 from acp_agent.llm.faults import Complaint, complaint_in, complaint_of, failure, tidy
+from acp_agent.llm.http import httpx
 from acp_agent.llm.provider import Provider
 from acp_agent.llm.wire import function_of, messages_of
 
