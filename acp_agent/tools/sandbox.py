@@ -179,8 +179,8 @@ def _toolchains(sandbox: Sandbox, path: str, root: Path) -> Iterator[Path]:
         place = Path(folder)
         if not place.is_absolute() or not place.is_dir():
             continue
-        # A virtual environment is more than its programs.
-        place = place.parent if (place.parent / "pyvenv.cfg").is_file() else place
+        # A virtual environment is more than its programs; shims (pyenv, asdf) are nothing without what they call.
+        place = place.parent if place.name == "shims" or (place.parent / "pyvenv.cfg").is_file() else place
         hidden = not any(place.is_relative_to(other) for other in (*map(Path, _SYSTEM), *shown, root))
         holds_more = any(other.is_relative_to(place) for other in (*_NEVER_WHOLE, home, root))
         if hidden and not holds_more:
