@@ -25,7 +25,12 @@ def test_both_packages_are_pinned_by_hash() -> None:
     assert len(re.findall(r"^[^#\s]", text, re.MULTILINE)) == 2
 
 
-def test_the_environment_of_this_interpreter_gets_them_without_dependencies_or_builds() -> None:
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_the_environment_of_this_interpreter_gets_them_without_dependencies_or_builds(
+    installer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "find_spec", lambda name: object() if installer == "pip" else None)
+    monkeypatch.setattr("shutil.which", lambda name: "/opt/uv")
     command = install_command()
     assert command[0] == sys.executable or sys.executable in command
     assert {"--no-deps", "--require-hashes", str(REQUIREMENTS)} <= set(command)

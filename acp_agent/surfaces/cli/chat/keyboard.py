@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from acp_agent.domain.errors import UsageError
+from acp_agent.surfaces.cli.chat.signals import heard_at_once
 from acp_agent.surfaces.cli.glyphs import speaks_unicode
 from acp_agent.surfaces.cli.prompt import MOST
 
@@ -76,7 +77,8 @@ class Keyboard:
 
     def _read(self, prompt: str, *, history: bool) -> str | None:
         try:
-            line = input(prompt)
+            with heard_at_once():
+                line = input(prompt)
         except EOFError:
             if not self._is_gnu:
                 sys.stdout.write("\n")
