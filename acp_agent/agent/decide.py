@@ -61,13 +61,13 @@ def _think(state: RunState, request: RunRequest, elapsed: float) -> Action:
 
 def wind_up(state: RunState, request: RunRequest, ending: Finish) -> Action:
     """Gates, then the commit, then the end: a run that is over has its result on record."""
-    works = request.workplace.kind == "worktree" and not request.read_only and state.path is not None
+    works = not request.read_only and state.path is not None
     if works and ending.reason == "end_turn":
         done = {gate.gate for gate in state.gates}
         due = next((gate for gate in request.gates if gate.name not in done), None)
         if due is not None:
             return Verify(due)
-    if works and request.commit and state.committed is None:
+    if works and request.workplace.kind == "worktree" and request.commit and state.committed is None:
         return Commit()
     return Finish(ending.reason, ending.message or _failed_gates(state))
 

@@ -39,6 +39,10 @@ class UsageError(AcpAgentError):
     exit_code = ExitCode.USAGE
 
 
+class NotRecorded(AcpAgentError):
+    """The record cannot be written now: whoever drives stops, and the run stays where it is on record."""
+
+
 class NoModel(UsageError):
     """No model is configured and none was found."""
 

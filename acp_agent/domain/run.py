@@ -137,9 +137,14 @@ def apply(state: RunState, event: Event) -> RunState:
     changes = _changes(state, event.data)
     if isinstance(event.data, RunStarted):
         changes |= {"run_id": event.stream_id, "started_at": event.ts}
-    if not isinstance(event.data, _AFTER_A_WAIT):
+    if not _follows_a_wait(event.data):
         changes["active"] = state.active + max(0.0, event.ts - state.last_ts)
     return state.model_copy(update={**changes, "seq": event.seq, "last_ts": event.ts})
+
+
+def _follows_a_wait(fact: Fact) -> bool:
+    """Whether nobody drove the run right before `fact`; a crash loop is found by whoever comes next."""
+    return isinstance(fact, _AFTER_A_WAIT) or (isinstance(fact, Parked) and fact.waiting == "crash_loop")
 
 
 def _changes(state: RunState, fact: Fact) -> dict[str, object]:

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import anyio
 from anyio.abc import TaskGroup
 
-from acp_agent.domain.errors import Refused
+from acp_agent.domain.errors import AcpAgentError, Refused
 from acp_agent.domain.ports import Claim, Journal, Owner
 from acp_agent.domain.run import RunState
 from acp_agent.runs.port import Worker
@@ -28,6 +28,7 @@ class LocalEngine:
         self._owner = owner
         self._heartbeat = heartbeat
         self._claims: dict[str, Claim] = {}
+        self._set_aside: dict[str, AcpAgentError] = {}
         self._news = anyio.Event()
 
     async def submit(self, run_ids: Sequence[str]) -> None:
@@ -95,6 +96,8 @@ class LocalEngine:
             while await self._fill(batch_id, queue, slots, group):
                 await self._news.wait()
                 self._news = anyio.Event()
+        if self._set_aside:
+            raise next(iter(self._set_aside.values()))
 
     async def _fill(
         self, batch_id: str | None, queue: deque[str], slots: anyio.CapacityLimiter, group: TaskGroup
@@ -105,7 +108,7 @@ class LocalEngine:
             if not queue:
                 # A run that another process took meanwhile is not asked for twice in one look.
                 found = await self._journal.claimable(batch_id, LOOK)
-                queue.extend(run_id for run_id in found if run_id not in tried)
+                queue.extend(run_id for run_id in found if run_id not in tried and run_id not in self._set_aside)
                 if not queue:
                     break
             tried.add(queue[0])
@@ -118,6 +121,9 @@ class LocalEngine:
     async def _drive_in_slot(self, claim: Claim, slots: anyio.CapacityLimiter) -> None:
         try:
             await self._drive(claim)
+        except AcpAgentError as error:
+            # One run whose record cannot be read or written is set aside; the others go on.
+            self._set_aside[claim.stream_id] = error
         finally:
             slots.release_on_behalf_of(claim)
             self._news.set()

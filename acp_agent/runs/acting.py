@@ -75,7 +75,7 @@ async def _finish(driver: "Driver", ready: list[tuple[OpenCall, Prepared]]) -> N
 
     try:
         with anyio.move_on_after(driver.budget_left()) as scope:
-            driver.effect = scope
+            driver.begin(scope)
             if len(ready) == 1:
                 await run(*ready[0])
             else:

@@ -11,6 +11,7 @@ from typing import Literal
 import anyio
 
 from acp_agent.config.settings import Settings
+from acp_agent.config.settings_tables import Role
 from acp_agent.domain.budget import Limits
 from acp_agent.domain.errors import Refused, UsageError
 from acp_agent.domain.events import ApprovalAsked, CancelAsked, Event, SessionChanged
@@ -31,6 +32,8 @@ Verdict = Literal["allow", "always", "deny"]
 Ask = Callable[[ApprovalAsked], Awaitable[Verdict]]
 Tell = Callable[[Event | Word], None]
 TITLE_LENGTH = 80
+CAPPED_OUTPUT = 8_192
+"""Tokens of one reply where a role caps the money of a run."""
 STRICT_FIRST = (Mode.PLAN, Mode.ASK, Mode.EDIT, Mode.AUTO)
 
 
@@ -87,7 +90,13 @@ class Conversations:
         turn.is_cancelled = True
         if turn.run_id is None or (await self.runner.state(turn.run_id)).ended:
             return
-        await self.journal.note(turn.run_id, [CancelAsked()], self.actor)
+        try:
+            await self.journal.note(turn.run_id, [CancelAsked()], self.actor)
+        except Refused:
+            # It ended between our look and our note: then there is nothing left to cancel.
+            if (await self.runner.state(turn.run_id)).ended:
+                return
+            raise
         await self.engine.poke(turn.run_id)
         if turn.asking is not None:
             turn.asking.cancel()
@@ -100,7 +109,6 @@ class Conversations:
         chain = self.models.named(flag=session.model, role=session.role)
         if chain is None:
             chain = (await self.models.found()).models
-        defaults = Limits()
         return RunRequest(
             prompt=text,
             title=title_of(text),
@@ -113,10 +121,20 @@ class Conversations:
             instructions=await instructions_for(session.cwd),
             mode=stricter(session.mode, role.policy),
             effort=session.effort,
-            limits=Limits(
-                max_steps=role.max_steps or defaults.max_steps, max_time=role.max_time, max_cost=role.max_cost
-            ),
+            limits=self._limits(role, chain),
             attended=True,
+        )
+
+    def _limits(self, role: Role, chain: tuple[str, ...]) -> Limits:
+        """What a run of that role may use. Raises Refused where its cap cannot be kept, for want of a price."""
+        if role.max_cost is not None and (unknown := [model for model in chain if self.models.price(model) is None]):
+            what = f"the price of {', '.join(unknown)} is unknown, so the role's max_cost cannot be kept"
+            raise Refused(what, hint="set it in config.toml: [providers.NAME.prices.MODEL], in US$ per million tokens")
+        return Limits(
+            max_steps=role.max_steps or Limits().max_steps,
+            max_time=role.max_time,
+            max_cost=role.max_cost,
+            max_output=None if role.max_cost is None else CAPPED_OUTPUT,
         )
 
     async def _drive(self, session_id: str, turn: Turn, run_id: str, ask: Ask) -> RunState:
@@ -126,6 +144,8 @@ class Conversations:
                 return state
             with anyio.CancelScope() as scope:
                 turn.asking = scope
+                if (await self.runner.state(run_id)).cancel_asked:
+                    scope.cancel()
                 verdict = await self._verdict(session_id, state.asked, ask)
             turn.asking = None
             if not scope.cancelled_caught:
@@ -148,7 +168,8 @@ class Conversations:
             )
         except Refused:
             # A cancellation, or another surface, was faster: the next look at the run shows what holds.
-            if (await self.runner.state(run_id)).waiting_for == "approval":
+            state = await self.runner.state(run_id)
+            if state.waiting_for == "approval" and not state.cancel_asked:
                 raise
 
     async def _close_interrupted(self, session_id: str) -> None:

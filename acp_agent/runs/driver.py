@@ -28,7 +28,7 @@ from acp_agent.agent.actions import (
 )
 from acp_agent.agent.decide import next_action
 from acp_agent.domain.budget import Reservation, Settlement
-from acp_agent.domain.errors import AcpAgentError, Fenced
+from acp_agent.domain.errors import AcpAgentError, Fenced, NotRecorded
 from acp_agent.domain.events import (
     ApprovalAsked,
     Event,
@@ -103,8 +103,16 @@ class Driver:
         """Put facts on record, fold them, and tell who watches."""
         events = await self.parts.journal.append(self.claim, facts, reserve=reserve, settle=settle)
         if events[0].seq > self.state.seq + 1:
-            events = await self.parts.journal.events(self.claim.stream_id, self.state.seq)
+            # What is on record is folded, whatever cancels us: no fact may be booked twice.
+            with anyio.CancelScope(shield=True):
+                events = await self.parts.journal.events(self.claim.stream_id, self.state.seq)
         self._take(events)
+
+    def begin(self, scope: anyio.CancelScope) -> None:
+        """An effect begins that a cancellation stops, also one that came while its intent was put on record."""
+        self.effect = scope
+        if self.state.cancel_asked:
+            scope.cancel()
 
     def budget_left(self) -> float | None:
         """Seconds until the run's time is up; None without a limit."""
@@ -134,12 +142,14 @@ class Driver:
         """Do `action`; what goes wrong beyond tools and models ends the run with the reason on record."""
         try:
             await self._do(action)
-        except Fenced:
+        except (Fenced, NotRecorded):
             raise
         except AcpAgentError as error:
+            await self._thinking.give_up(error)
             hint = f" ({error.hint})" if error.hint else ""
             await self.record(RunEnded(reason="error", message=f"{error.what}{hint}"))
         except Exception as error:
+            await self._thinking.give_up(error)
             message = f"internal error: {type(error).__name__}: {error}"
             await self.record(RunEnded(reason="error", message=message, trace=traceback.format_exc()))
 
@@ -189,7 +199,7 @@ class Driver:
     def _stoppable(self) -> Iterator[None]:
         """Work that a cancellation stops where it is; the next decision sees why."""
         with anyio.CancelScope() as scope:
-            self.effect = scope
+            self.begin(scope)
             yield
         self.effect = None
 

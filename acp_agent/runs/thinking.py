@@ -61,9 +61,10 @@ class Thinking:
 
     async def _pause(self, delay: float) -> bool:
         """Wait before the next try; False when the run was cancelled meanwhile."""
+        left = self._driver.budget_left()
         with anyio.CancelScope() as scope:
-            self._driver.effect = scope
-            await anyio.sleep(min(delay, self._driver.budget_left() or delay))
+            self._driver.begin(scope)
+            await anyio.sleep(delay if left is None else min(delay, left))
         self._driver.effect = None
         return not scope.cancelled_caught
 
@@ -94,7 +95,7 @@ class Thinking:
                     return False
             # Other runs have set money aside and most of it comes back when their calls are settled.
             patience -= LOOK_AGAIN
-            if not await self._pause(LOOK_AGAIN):
+            if not await self._pause(LOOK_AGAIN) or driver.budget_left() == 0.0:
                 return False
 
     async def _out_of_money(self, refused: OverBudget, action: Think) -> None:
@@ -117,7 +118,7 @@ class Thinking:
         left = FINAL_TIMEOUT if action.final else driver.budget_left()
         try:
             with anyio.move_on_after(left) as scope:
-                driver.effect = scope
+                driver.begin(scope)
                 reply = await driver.parts.model.reply(request, on_word)
                 driver.effect = None
                 await self._replied(request, reply, time.monotonic() - began)
@@ -154,7 +155,8 @@ class Thinking:
         called = driver.state.model_call
         if called is None:
             raise error
-        capped = driver.request.limits.max_output is not None
+        limits = driver.request.limits
+        capped = limits.max_output is not None or limits.max_cost is not None
         free = not spent or called.reserved == 0.0
         cost = 0.0 if free else called.reserved if capped else None
         failed = ModelFailed(
@@ -167,6 +169,11 @@ class Thinking:
             partial=partial,
         )
         await driver.record(failed, settle=self._settle(called, cost))
+
+    async def give_up(self, error: Exception) -> None:
+        """A bug of ours ended the call in flight: book it before the run ends."""
+        if self._driver.state.model_call is not None:
+            await self._fail(ModelError(f"{type(error).__name__}: {error}", fault=ModelFault.LOST), True)
 
     def _settle(self, called: ModelCalled, cost: float | None) -> list[Settlement]:
         return [

@@ -112,6 +112,8 @@ def note(transaction: Transaction, tenant: str, stream_id: str, drafts: Sequence
     wakes = any(isinstance(draft.fact, ApprovalGiven | CancelAsked) for draft in drafts)
     if kind == "run" and status == "ended" and wakes:
         raise Refused(f"{stream_id} has already ended", hint=f"see `acp show {stream_id}`")
+    if kind == "run" and status != "waiting" and any(isinstance(draft.fact, ApprovalGiven) for draft in drafts):
+        raise Refused(f"{stream_id} does not wait for an answer any more", hint=f"see `acp show {stream_id}`")
     events = _advance(transaction, tenant, stream_id, drafts, actor)
     if wakes and status == "waiting":
         _change_run(transaction, stream_id, summary.queued_again())

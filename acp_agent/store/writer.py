@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import anyio.to_thread
 
-from acp_agent.domain.errors import AcpAgentError
+from acp_agent.domain.errors import NotRecorded
 from acp_agent.store import sql
 from acp_agent.store.ticket import Ticket, deliver
 
@@ -76,7 +76,7 @@ class Writer:
         """Run `apply` in the next group and wait for its commit.
 
         A `guarded` one gets a savepoint of its own, because it may well refuse after it has written. Raises what
-        `apply` raised, or returned as an exception, and AcpAgentError where the database cannot be written.
+        `apply` raised, or returned as an exception, and NotRecorded where the database cannot be written.
         """
         operation = _Operation(apply, Ticket(), guarded)
         with self._gate:
@@ -184,11 +184,11 @@ class Writer:
                 waiting.append(operation)
         deliver((operation.ticket, self._refused()) for operation in waiting)
 
-    def _refused(self) -> AcpAgentError:
-        return AcpAgentError(self._refusal or "", hint="what was committed is safe; start again and resume")
+    def _refused(self) -> NotRecorded:
+        return NotRecorded(self._refusal or "", hint="what was committed is safe; start again and resume")
 
-    def _unwritable(self, error: sqlite3.Error) -> AcpAgentError:
-        unwritable = AcpAgentError(
+    def _unwritable(self, error: sqlite3.Error) -> NotRecorded:
+        unwritable = NotRecorded(
             f"{self._path}: cannot write: {error}", hint="check the disk; resume when it is mended"
         )
         unwritable.__cause__ = error

@@ -171,12 +171,13 @@ async def test_a_cancellation_reaches_a_waiting_run_and_one_that_is_about_to_wai
     assert await journal.claimable(None, 5) == ["r_1", "r_2"]
 
 
-async def test_an_answer_to_a_run_that_goes_on_leaves_it_with_its_driver(
+async def test_an_answer_to_a_run_that_does_not_wait_is_refused(
     journal: SqliteJournal, drive: Drive, database: Path
 ) -> None:
     claim = await drive()
     await journal.append(claim, [ASKED])
-    await journal.note("r_one", [ApprovalGiven(call_id="c1", decision="deny")], "ann")
+    with pytest.raises(Refused, match="does not wait for an answer"):
+        await journal.note("r_one", [ApprovalGiven(call_id="c1", decision="deny")], "ann")
     with Reads(database) as reads:
         assert [row.status for row in reads.runs()] == ["running"]
 
