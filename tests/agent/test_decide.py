@@ -111,6 +111,26 @@ def test_a_worktree_gets_gates_then_a_commit_then_the_end() -> None:
     assert decide(story(ready(), *replied("done"), passed, committed, request=request)) == Finish("end_turn")
 
 
+def test_gates_run_in_place_too_and_nothing_is_committed_there() -> None:
+    request = request_of(gates=(Gate(name="test", run="true"),))
+    failed_gate = GateFinished(gate="test", passed=False, exit_status=1, seconds=0.1, output="boom")
+    assert decide(story(ready(), *replied("done"), request=request)) == Verify(request.gates[0])
+    ended = Finish("end_turn", "gate test failed:\nboom")
+    assert decide(story(ready(), *replied("done"), failed_gate, request=request)) == ended
+
+
+def test_a_crash_loop_takes_no_time_of_the_run() -> None:
+    def active(waiting: str) -> float:
+        told = (RunStarted(request=request_of()), ready(), Parked.model_validate({"waiting": waiting, "detail": "?"}))
+        times = (1.0, 2.0, 28_802.0)
+        return fold(
+            Event(stream_id="r_1", seq=seq, ts=ts, data=fact)
+            for seq, (ts, fact) in enumerate(zip(times, told, strict=True), start=1)
+        ).active
+
+    assert (active("crash_loop"), active("approval")) == (0.0, 28_800.0)
+
+
 def test_reads_of_one_reply_run_together_and_writes_one_by_one() -> None:
     state = story(ready(), *replied("", "read_file", "read_file", "edit_file", "read_file"))
     assert call_ids(decide(state)) == ("c0", "c1")
