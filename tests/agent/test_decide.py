@@ -121,7 +121,11 @@ def test_gates_run_in_place_too_and_nothing_is_committed_there() -> None:
 
 def test_a_crash_loop_takes_no_time_of_the_run() -> None:
     def active(waiting: str) -> float:
-        told = (RunStarted(request=request_of()), ready(), Parked.model_validate({"waiting": waiting, "detail": "?"}))
+        told: tuple[Fact, ...] = (
+            RunStarted(request=request_of()),
+            ready(),
+            Parked.model_validate({"waiting": waiting, "detail": "?"}),
+        )
         times = (1.0, 2.0, 28_802.0)
         return fold(
             Event(stream_id="r_1", seq=seq, ts=ts, data=fact)
@@ -191,7 +195,7 @@ def test_plan_mode_denies_writes() -> None:
 
 def test_a_step_limit_lets_the_calls_of_the_last_step_run_then_asks_for_a_summary() -> None:
     request = request_of(limits=Limits(max_steps=1))
-    told = (ready(), *replied("", "edit_file"))
+    told: tuple[Fact, ...] = (ready(), *replied("", "edit_file"))
     assert call_ids(decide(story(*told, request=request))) == ("c0",)
     result = ToolFinished(call_id="c0", tool="edit_file", result=ToolResult(status="ok", output="x"))
     told = (*told, ToolStarted(call_id="c0", tool="edit_file", risk=Risk.LOCAL), result)
