@@ -223,7 +223,7 @@ def test_a_text_longer_than_any_file_name_is_a_text(tmp_path: Path) -> None:
     ("text", "expected"),
     [
         (None, "s.json: no such file"),
-        ('{"a": 1,\n}', "s.json:2: broken JSON"),
+        ('{"a": 1,\n"b" 2}', "s.json:2: broken JSON"),
         ("[]", "s.json: a JSON Schema is an object"),
         ('{"type": "strng"}', "s.json: is no valid JSON Schema: type: 'strng' is not valid"),
         ('{"$ref": "https://example.org/x"}', "s.json: is no valid JSON Schema: $ref 'https://example.org/x' leaves"),
