@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import sys
@@ -202,11 +203,10 @@ class World:
 def children(pid: int, name: str) -> list[str]:
     """The process ids of the children of `pid` that run the program `name`; cheap enough to be asked all the time."""
     found = []
-    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
+    # Any of them may end meanwhile, `pid` included: then its directory is gone while it is being read.
+    with contextlib.suppress(OSError):
+        for listing in Path(f"/proc/{pid}/task").glob("*/children"):
             for child in listing.read_text("ascii").split():
                 if Path(f"/proc/{child}/comm").read_text("utf-8", "replace").strip() == name:
                     found.append(child)
-        except OSError:
-            continue  # it ended meanwhile
     return found
