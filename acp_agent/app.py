@@ -36,7 +36,7 @@ from acp_agent.runs.sessions import Sessions
 from acp_agent.store.journal import SqliteJournal
 from acp_agent.store.owner import owner_of_this_process
 from acp_agent.tools.guard import open_tools
-from acp_agent.tools.sandbox import Sandbox
+from acp_agent.tools.sandbox.model import Sandbox
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ from acp_agent.runs.models import Models
 from acp_agent.runs.port import Engine
 from acp_agent.runs.runner import Runner
 from acp_agent.store.reads import Reads
-from acp_agent.tools.sandbox import Sandbox, level_for
+from acp_agent.tools.sandbox.model import Sandbox
+from acp_agent.tools.sandbox.probe import level_for
 
 MANY = 10_000
 WORKTREES = "worktrees"

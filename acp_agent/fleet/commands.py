@@ -5,7 +5,7 @@ from pathlib import Path
 
 from acp_agent.domain.errors import ToolError
 from acp_agent.domain.redact import Redactor
-from acp_agent.tools.sandbox import Sandbox
+from acp_agent.tools.sandbox.model import Sandbox
 from acp_agent.tools.shell import run_command
 
 

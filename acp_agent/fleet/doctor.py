@@ -18,7 +18,7 @@ from acp_agent.fleet.git import git
 from acp_agent.fleet.targets import bad_targets
 from acp_agent.llm.discover import survey
 from acp_agent.store.reads import Reads
-from acp_agent.tools.sandbox import available
+from acp_agent.tools.sandbox.probe import available
 
 LEAST_GIT = (2, 38)
 """The first git whose `merge-tree` merges without a checkout, which `acp accept` needs."""

@@ -19,7 +19,8 @@ from acp_agent.tools.listing import list_files
 from acp_agent.tools.plan import plan
 from acp_agent.tools.registry import Arguments, Ready, Seen, Tool, sketch
 from acp_agent.tools.repair import Unreadable, parse_arguments
-from acp_agent.tools.sandbox import Sandbox, exposes_home, level_for
+from acp_agent.tools.sandbox.model import Sandbox, exposes_home
+from acp_agent.tools.sandbox.probe import level_for
 from acp_agent.tools.search import search
 from acp_agent.tools.shell import shell_tool
 from acp_agent.tools.workspace import Workspace, tool_error
@@ -205,8 +206,8 @@ def standard_tools(workspace: Workspace, *, read_only: bool, unattended: bool, s
     if read_only:
         return [tool for tool in tools if tool.risk == Risk.READ]
     level = None if exposes_home(workspace.root) else level_for(sandbox)
-    if level == "bwrap" or (level == "none" and not unattended):
-        tools.append(shell_tool(sandbox, confined=level == "bwrap"))
+    if level not in (None, "none") or (level == "none" and not unattended):
+        tools.append(shell_tool(sandbox, confined=level != "none"))
     return tools
 
 

@@ -11,7 +11,9 @@ from acp_agent.domain.errors import ToolError
 from acp_agent.domain.tool import Intent, Risk, ToolResult
 from acp_agent.tools.command import Bounds, run_program
 from acp_agent.tools.registry import Arguments, Ready, Seen, Tool, other_names, prepared_tool
-from acp_agent.tools.sandbox import Level, Sandbox, bwrap_argv, command_environment, exposes_home, level_for
+from acp_agent.tools.sandbox.model import Level, Sandbox, exposes_home
+from acp_agent.tools.sandbox.probe import level_for
+from acp_agent.tools.sandbox.start import confined_argv
 from acp_agent.tools.workspace import Workspace
 
 KEPT_OUTPUT = 32_000
@@ -39,19 +41,21 @@ async def run_command(
     network: bool = False,
     sandbox: Sandbox | None = None,
     cwd: Path | None = None,
+    stdin: bytes = b"",
     keep: int = KEPT_OUTPUT,
 ) -> CommandResult:
     """Run a shell command in `workspace`, confined as `sandbox` says (by default: bubblewrap or not at all).
 
-    `timeout` in seconds; `network` opens the network for this command alone; `keep` bytes of output are kept, half from
-    each end. Nothing it started lives on. Raises ToolError(kind="no_sandbox") where it cannot be confined as required.
+    `timeout` in seconds; `network` opens the network for this command alone; `stdin` is all it can read; `keep` bytes
+    of output are kept, half from each end. Nothing it started lives on. Raises ToolError(kind="no_sandbox") where it
+    cannot be confined as required.
     """
     sandbox = replace(sandbox or Sandbox(), network=network or (sandbox is not None and sandbox.network))
     root = Workspace.at(workspace).root
     level = _level(sandbox, root)
     argv, environment = _program(command, sandbox, level, root, cwd or root)
     bounds = Bounds(timeout, head=keep // 2, tail=keep // 2, sweep=level == "none")
-    ended = await run_program(argv, cwd=cwd or root, environment=environment, bounds=bounds)
+    ended = await run_program(argv, cwd=cwd or root, environment=environment, bounds=bounds, stdin=stdin)
     output = ended.head.decode(errors="replace")
     if ended.omitted:
         output += f"\n[... {ended.omitted:,} bytes cut here; filter the output, or read parts of it from a file ...]\n"
@@ -64,18 +68,15 @@ async def run_command(
 def _level(sandbox: Sandbox, root: Path) -> Level:
     level = level_for(sandbox)
     if level is None:
-        raise ToolError("Commands cannot run here: there is no working bubblewrap.", kind="no_sandbox")
-    if level == "bwrap" and exposes_home(root):
+        raise ToolError("Commands cannot run here: there is no working sandbox.", kind="no_sandbox")
+    if level != "none" and exposes_home(root):
         raise ToolError(f"Commands cannot be confined to {root}: it holds the home directory.", kind="no_sandbox")
     return level
 
 
 def _program(command: str, sandbox: Sandbox, level: Level, root: Path, cwd: Path) -> tuple[list[str], dict[str, str]]:
-    environment = command_environment(sandbox, level, os.environ)
-    argv = [shutil.which("bash", path=environment["PATH"]) or "sh", "-c", command]
-    if level == "none":
-        return argv, environment
-    return [*bwrap_argv(sandbox, root, cwd, os.environ), *argv], environment
+    prefix, environment = confined_argv(sandbox, level, root, cwd, os.environ)
+    return [*prefix, shutil.which("bash", path=environment["PATH"]) or "sh", "-c", command], environment
 
 
 UNCONFINED = (

@@ -12,7 +12,7 @@ from acp_agent.domain.message import ToolCall
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.tool import ToolResult
 from acp_agent.tools.guard import Guard, standard_tools
-from acp_agent.tools.sandbox import Sandbox
+from acp_agent.tools.sandbox.model import Sandbox
 from acp_agent.tools.workspace import Workspace
 
 Use = Callable[..., Awaitable[ToolResult]]

@@ -16,10 +16,10 @@ from acp_agent.domain.ports import Prepared as PreparedPort
 from acp_agent.domain.ports import Tools
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.tool import Intent, PlanStep, Risk, ToolResult
-from acp_agent.tools import sandbox as sandbox_module
 from acp_agent.tools.guard import Guard, Prepared, open_tools, standard_tools
 from acp_agent.tools.registry import Arguments, Ready, Seen, prepared_tool, tool
-from acp_agent.tools.sandbox import Sandbox
+from acp_agent.tools.sandbox import probe
+from acp_agent.tools.sandbox.model import Sandbox
 from acp_agent.tools.workspace import Workspace, digest
 
 pytestmark = pytest.mark.anyio
@@ -316,7 +316,7 @@ async def test_read_only_offers_nothing_that_writes(root: Path) -> None:
 def test_without_bubblewrap_a_shell_needs_a_person(
     root: Path, monkeypatch: pytest.MonkeyPatch, level: str, unattended: bool, offered: bool
 ) -> None:
-    monkeypatch.setattr(sandbox_module, "available", lambda: False)
+    monkeypatch.setattr(probe, "available", lambda: False)
     sandbox = Sandbox(level=level)  # type: ignore[arg-type]
     tools = standard_tools(Workspace.at(root), read_only=False, unattended=unattended, sandbox=sandbox)
     assert ("shell" in {tool.name for tool in tools}) is offered

@@ -14,7 +14,8 @@ import pytest
 
 from acp_agent.domain.errors import ToolError
 from acp_agent.domain.tool import ToolResult
-from acp_agent.tools.sandbox import Sandbox, available
+from acp_agent.tools.sandbox.model import Egress, Sandbox
+from acp_agent.tools.sandbox.probe import available
 from acp_agent.tools.shell import run_command
 
 pytestmark = [pytest.mark.anyio, pytest.mark.bwrap]
@@ -314,3 +315,22 @@ async def test_a_home_directory_is_no_workspace(root: Path, home: Path) -> None:
         with pytest.raises(ToolError) as caught:
             await run_command("true", workspace=place, timeout=5)
         assert caught.value.kind == "no_sandbox"
+
+
+async def test_a_command_reads_what_it_is_given_and_no_more(root: Path) -> None:
+    ended = await run_command("cat; cat", workspace=root, timeout=20, stdin=b'{"tool": "x"}\n')
+    assert (ended.output, ended.exit_status) == ('{"tool": "x"}\n', 0)
+    assert await output_of(root, "cat") == ""
+
+
+async def test_a_way_out_is_a_socket_and_a_bridge_before_the_program(root: Path, tmp_path: Path) -> None:
+    tool = tmp_path / "bridge"
+    tool.write_text('#!/bin/sh\necho "bridge for $MARK"\nexec "$@"\n')
+    tool.chmod(0o755)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+        egress = Egress(tmp_path / "s", bridge=(str(tool),), environment={"MARK": "x"})
+        command = "python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"/run/acp/egress.sock\")'; echo $?"
+        assert await output_of(root, command, Sandbox(egress=egress, readable=(tool,))) == "bridge for x\n0\n"
+        assert await output_of(root, "ls -A /run") == ""

@@ -1,0 +1,65 @@
+"""What a person chooses of the sandbox, and what a level is called."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Level = Literal["bwrap", "landlock", "none"]
+
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32", "/etc", "/opt", "/nix")
+"""What of the machine can be read inside; the rest does not exist there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Egress:
+    """A way out through a proxy of ours. It exists at level `bwrap` alone; elsewhere the network stays closed.
+
+    `socket` is a unix socket of this machine, shown inside as `EGRESS_SOCKET`. `bridge` is put before the program
+    inside (it listens there and passes on to the socket); its files must be among `Sandbox.readable`. `environment`
+    tells programs of it.
+    """
+
+    socket: Path
+    bridge: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+EGRESS_SOCKET = Path("/run/acp/egress.sock")
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """How commands are confined. `required` refuses to run them unconfined; the others may run them bare.
+
+    `writable` and `readable` are further absolute paths; `environment` further variables, given by a person. `home` is
+    a private directory that stands for the home directory and survives the command; None is an empty one each time.
+    `network` opens the network whole, `egress` a proxy's way out.
+    """
+
+    level: Literal["required", "prefer", "off"] = "required"
+    network: bool = False
+    writable: tuple[Path, ...] = ()
+    readable: tuple[Path, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    home: Path | None = None
+    egress: Egress | None = None
+
+
+def home_directory() -> Path:
+    """The user's, or / for a user who has none (a bare user id in a container)."""
+    home = Path(os.path.expanduser("~"))
+    return home if home.is_absolute() else Path("/")
+
+
+def home_inside() -> Path:
+    """Where the home directory is inside bubblewrap."""
+    home = home_directory()
+    return home if home != Path("/") else Path("/tmp")
+
+
+def exposes_home(root: Path) -> bool:
+    """Whether a workspace holds the home directory or the machine: confined to it, a command could do anything."""
+    home = Path(os.path.realpath(home_directory()))
+    return root == Path("/") or (home != Path("/") and home.is_relative_to(root))
