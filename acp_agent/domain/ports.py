@@ -190,6 +190,10 @@ class Journal(Protocol):
         """Ids of the runs of a session, oldest first."""
         ...
 
+    async def heads_of(self, session_id: str) -> list[tuple[str, int]]:
+        """The runs of a session, oldest first, each with the `seq` of its last fact."""
+        ...
+
     async def sessions(self, cwd: str | None, before: tuple[float, str] | None, limit: int) -> list[SessionSummary]:
         """Sessions that were not deleted, the last used first; `before` is `(updated_at, id)` of the last one seen."""
         ...

@@ -130,20 +130,34 @@ class LocalEngine:
 
     async def _drive(self, claim: Claim) -> RunState:
         self._claims[claim.stream_id] = claim
+        over = False
         try:
-            return await self._worker.drive(claim)
+            state = await self._worker.drive(claim)
+            over = state.ended is not None
+            return state
         finally:
             self._claims.pop(claim.stream_id, None)
-            with anyio.CancelScope(shield=True):
-                await self._journal.release(claim)
+            # The record of an end gives the lease back itself: one commit less to disk.
+            if not over:
+                with anyio.CancelScope(shield=True):
+                    await self._journal.release(claim)
 
     @asynccontextmanager
     async def _leases(self, held: Callable[[], list[Claim]]) -> AsyncIterator[None]:
-        """Keep the leases of `held` while the block runs, and carry news of other processes to the drivers here."""
+        """Keep the leases of `held` while the block runs, and carry news of other processes to the drivers here.
+
+        What the block raises is raised as it is, not in a group.
+        """
+        failure: Exception | None = None
         async with anyio.create_task_group() as group:
             group.start_soon(self._keep, held)
-            yield
+            try:
+                yield
+            except Exception as error:
+                failure = error
             group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
     async def _keep(self, held: Callable[[], list[Claim]]) -> None:
         while True:

@@ -32,6 +32,10 @@ class EventParser:
         """The events that are complete with `piece`. Raises ValueError for one past the largest size."""
         if not piece:
             return
+        if self._is_plain(piece):
+            self._started = True
+            yield from (ServerEvent("message", block[6:].decode("utf-8", "replace")) for block in _blocks(piece))
+            return
         if self._after_return:
             piece = piece.removeprefix(b"\n")
             self._after_return = False
@@ -51,6 +55,18 @@ class EventParser:
         if self._tail:
             yield from self._line(self._take())
         yield from self._line(b"")
+
+    def _is_plain(self, piece: bytes) -> bool:
+        """Whether it is whole events of one `data: ` line each, as most servers send them: taken the short way."""
+        between = self._tail or self._data or self._name or self._after_return
+        return (
+            not between
+            and piece.startswith(b"data: ")
+            and piece.endswith(b"\n\n")
+            and piece.count(b"\n") == 2 * piece.count(b"\n\ndata: ") + 2
+            and b"\r" not in piece
+            and len(piece) <= LARGEST_EVENT
+        )
 
     def _grow(self, size: int) -> None:
         self._tail_size += size
@@ -82,3 +98,7 @@ class EventParser:
 
     def _text(self) -> str:
         return b"\n".join(self._data).decode("utf-8", "replace")
+
+
+def _blocks(piece: bytes) -> list[bytes]:
+    return piece[:-2].split(b"\n\n")

@@ -1,11 +1,18 @@
 """What earlier runs of a session leave to the next one: the conversation, and what the model has seen of files."""
 
+from collections import OrderedDict
+from itertools import takewhile
+
 from pydantic import Field
 
 from acp_agent.domain.base import Frozen
 from acp_agent.domain.message import Message
 from acp_agent.domain.ports import Journal
 from acp_agent.domain.run import RunState, fold
+
+MOST_KEPT = 64
+
+Heads = tuple[tuple[str, int], ...]
 
 
 class Past(Frozen):
@@ -17,14 +24,29 @@ class Past(Frozen):
     cost_known: bool = True
 
 
-async def past_of(journal: Journal, session_id: str, run_id: str) -> Past:
-    """What came before `run_id` in its session."""
-    past = Past()
-    for earlier in await journal.runs_of(session_id):
-        if earlier == run_id:
-            break
-        past = after(past, fold(await journal.events(earlier)))
-    return past
+class Pasts:
+    """What sessions leave to their next runs, kept between turns: only runs with news on record are read again.
+
+    At most 64 sessions are kept, those used last.
+    """
+
+    def __init__(self, journal: Journal, most: int = MOST_KEPT) -> None:
+        self._journal = journal
+        self._most = most
+        self._kept: OrderedDict[str, tuple[Heads, Past]] = OrderedDict()
+
+    async def before(self, session_id: str, run_id: str | None = None) -> Past:
+        """What came before `run_id` in its session; everything without one."""
+        heads = tuple(takewhile(lambda head: head[0] != run_id, await self._journal.heads_of(session_id)))
+        known, past = self._kept.pop(session_id, ((), Past()))
+        if heads[: len(known)] != known:
+            known, past = (), Past()
+        for earlier, _ in heads[len(known) :]:
+            past = after(past, fold(await self._journal.events(earlier)))
+        self._kept[session_id] = (heads, past)
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return past
 
 
 def after(past: Past, run: RunState) -> Past:

@@ -12,7 +12,7 @@ from acp_agent.domain.run import RunState, fold
 from acp_agent.runs.driver import Driver
 from acp_agent.runs.ids import new_id
 from acp_agent.runs.parts import Parts
-from acp_agent.runs.past import Past, past_of
+from acp_agent.runs.past import Past, Pasts
 from acp_agent.runs.port import Engine
 
 ANSWERS: dict[str, frozenset[str]] = {
@@ -28,6 +28,7 @@ class Runner:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._drivers: dict[str, Driver] = {}
+        self._pasts = Pasts(parts.journal)
 
     async def start(self, request: RunRequest, actor: str = "user") -> str:
         """Queue a new run, in one transaction; returns its id."""
@@ -57,7 +58,11 @@ class Runner:
         started = (await self._parts.journal.events(run_id))[0].data
         if not isinstance(started, RunStarted) or started.request.batch_id is not None:
             return Past()
-        return await past_of(self._parts.journal, started.request.session_id, run_id)
+        return await self._pasts.before(started.request.session_id, run_id)
+
+    async def past(self, session_id: str) -> Past:
+        """What the runs of a session leave to its next one."""
+        return await self._pasts.before(session_id)
 
     async def poke(self, run_id: str, seq: int) -> None:
         """Facts up to `seq` are on record; the run's driver here reads those it has not seen."""

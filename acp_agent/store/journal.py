@@ -151,6 +151,15 @@ class SqliteJournal:
 
         return await self._reader.ask(question)
 
+    async def heads_of(self, session_id: str) -> list[tuple[str, int]]:
+        """The runs of a session, oldest first, each with the `seq` of its last fact."""
+
+        def question(connection: sqlite3.Connection) -> list[tuple[str, int]]:
+            values = {"id": session_id, "tenant": self._tenant}
+            return [(run_id, seq) for run_id, seq in connection.execute(sql.HEADS_OF_SESSION, values)]
+
+        return await self._reader.ask(question)
+
     async def sessions(self, cwd: str | None, before: tuple[float, str] | None, limit: int) -> list[SessionSummary]:
         """Sessions that were not deleted, the last used first; `before` is `(updated_at, id)` of the last one seen."""
         last, last_id = before or (math.inf, "")

@@ -100,6 +100,10 @@ WHERE id = :id"""
 RUNS_OF_SESSION = """
 SELECT id FROM acp_run WHERE session_id = :id AND tenant = :tenant ORDER BY created_at, position, id"""
 
+HEADS_OF_SESSION = """
+SELECT r.id, s.seq FROM acp_run r JOIN acp_stream s ON s.id = r.id
+WHERE r.session_id = :id AND r.tenant = :tenant ORDER BY r.created_at, r.position, r.id"""
+
 SESSIONS = """
 SELECT s.id, s.cwd, s.title, s.updated_at FROM acp_session s JOIN acp_stream t ON t.id = s.id
 WHERE t.kind = 'session' AND s.tenant = :tenant AND NOT s.deleted AND (:cwd IS NULL OR s.cwd = :cwd)

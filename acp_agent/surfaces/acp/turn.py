@@ -14,7 +14,6 @@ from acp_agent.domain.message import Word
 from acp_agent.domain.run import RunState
 from acp_agent.domain.session import SessionState
 from acp_agent.runs.conversations import Turn, Verdict, label_of, title_of
-from acp_agent.runs.past import past_of
 from acp_agent.surfaces.acp.call import Call
 from acp_agent.surfaces.acp.content import text_of
 from acp_agent.surfaces.acp.faults import ClientFault, Disconnected, Unsupported
@@ -39,7 +38,7 @@ class TurnOnTheWire:
     async def hold(self, blocks: Sequence[ContentBlock]) -> dict[str, Any]:
         """Hold the turn and answer it. A run that ended with an error has said so in the conversation."""
         text = text_of(blocks, self.session.cwd)
-        past = await past_of(self.app.journal, self.session.session_id, "")
+        past = await self.app.runner.past(self.session.session_id)
         updates = self.call.session(self.session.session_id)
         narrator = Narrator(self.session.cwd, self.window, past.cost if past.cost_known else None)
 

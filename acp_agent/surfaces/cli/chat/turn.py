@@ -5,7 +5,7 @@ import os
 import queue
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from types import FrameType
 from typing import Any, Literal
 
@@ -130,10 +130,13 @@ class Conduct:
 
     def _let_go(self, future: "Future[RunState | None]") -> None:
         """Whatever happened, the agent has left the run in a state to go on from before the terminal goes on."""
-        if not future.done():
-            self._room.portal.start_task_soon(self._stop)
-            with contextlib.suppress(Exception):
-                future.result()
+        if future.done():
+            return
+        self._room.portal.start_task_soon(self._stop)
+        # Waited for without raising: what made us leave must not be hidden behind what the stopped turn says.
+        wait([future])
+        if (error := future.exception()) is not None:
+            self._screen.note(f"the stopped turn ended with an error: {type(error).__name__}: {error}", "failed")
 
     def _stop(self) -> None:
         if self._scope is not None:
