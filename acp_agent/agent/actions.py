@@ -6,7 +6,8 @@ from acp_agent.domain.budget import LimitReason
 from acp_agent.domain.events import EndReason
 from acp_agent.domain.request import Gate
 from acp_agent.domain.run import OpenCall
-from acp_agent.domain.tool import Risk, ToolResult
+from acp_agent.domain.tool import ToolResult
+from acp_agent.domain.weight import Weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A person must decide about this call."""
+    """A person must decide about this call, which weighs `weight`."""
 
     call: OpenCall
-    risk: Risk
+    weight: Weight
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,13 +23,17 @@ from acp_agent.domain.budget import reached
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import RunState
 from acp_agent.domain.tool import ToolSpec
+from acp_agent.domain.weight import Weights
 
 ANSWER_TRIES = 2
 GATE_WORDS = 600
 
 
-def next_action(state: RunState, specs: Mapping[str, ToolSpec], elapsed: float) -> Action:
-    """What to do next. `specs` are the tools on offer by name, `elapsed` the seconds that drivers spent on the run."""
+def next_action(state: RunState, specs: Mapping[str, ToolSpec], weights: Weights, elapsed: float) -> Action:
+    """What to do next. `specs` are the tools on offer by name, `weights` those of the open calls by call id.
+
+    `elapsed` are the seconds that drivers spent on the run.
+    """
     request = state.request
     if request is None or state.ended:
         return Stop()
@@ -42,7 +46,7 @@ def next_action(state: RunState, specs: Mapping[str, ToolSpec], elapsed: float) 
     if state.path is None:
         return Prepare()
     if state.calls:
-        return next_call(state, request, specs, elapsed)
+        return next_call(state, request, specs, weights, elapsed)
     if _unchecked(state, request):
         return Check()
     ending = _ending(state, request)

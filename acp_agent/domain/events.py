@@ -14,6 +14,7 @@ from acp_agent.domain.message import Reply
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.tool import Intent, Risk, ToolResult
+from acp_agent.domain.weight import Trait
 
 WaitingFor = Literal["approval", "answer", "timer", "budget", "breach", "outcome_unknown", "crash_loop"]
 EndReason = Literal[
@@ -87,13 +88,15 @@ class ModelFailed(Frozen):
 
 
 class ToolStarted(Frozen):
-    """Intent: a tool's effect is about to begin."""
+    """Intent: a tool's effect is about to begin. `risk`, `binding` and `traits` are what the call weighs."""
 
     type: Literal["tool_started"] = "tool_started"
     call_id: str
     tool: str
     risk: Risk
     intent: Intent = Field(default_factory=Intent)
+    binding: str = ""
+    traits: tuple[Trait, ...] = ()
 
 
 class ToolFinished(Frozen):
@@ -117,7 +120,8 @@ class ToolRefused(Frozen):
 class ApprovalAsked(Frozen):
     """A person must decide about one call; the run waits. `preview` is the unified diff it would make, where known.
 
-    `name` is what a person allows who allows such calls always: the tool, or one command in one directory.
+    `name` is what a person allows who allows such calls always: the tool, or one command in one directory. The answer
+    holds for `binding` alone: the same tool, arguments, directory and level of the sandbox.
     """
 
     type: Literal["approval_asked"] = "approval_asked"
@@ -127,6 +131,8 @@ class ApprovalAsked(Frozen):
     title: str
     preview: str | None = None
     name: str = ""
+    binding: str = ""
+    reasons: tuple[str, ...] = ()
 
 
 class ApprovalGiven(Frozen):

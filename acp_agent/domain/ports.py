@@ -10,6 +10,7 @@ from acp_agent.domain.message import Message, Reply, ToolCall, Usage, Word
 from acp_agent.domain.request import Gate, Workplace
 from acp_agent.domain.session import SessionSummary
 from acp_agent.domain.tool import Intent, ToolResult, ToolSpec
+from acp_agent.domain.weight import Weight
 
 
 class ModelRequest(Frozen):
@@ -59,6 +60,11 @@ class Prepared(Protocol):
         """The unified diff it would make, None where nobody knows before."""
         ...
 
+    @property
+    def weight(self) -> Weight:
+        """What it weighs now that its paths are resolved; what was decided about another weight does not hold."""
+        ...
+
     async def run(self) -> ToolResult:
         """Do it. Errors of the tool are results; only cancellation and bugs raise."""
         ...
@@ -69,6 +75,10 @@ class Tools(Protocol):
 
     def specs(self) -> Mapping[str, ToolSpec]:
         """The tools on offer, by name."""
+        ...
+
+    async def weigh(self, call: ToolCall) -> Weight:
+        """What `call` weighs, without any effect; one that `prepare` will refuse weighs what its tool does."""
         ...
 
     async def prepare(self, call: ToolCall, seen: Mapping[str, str | None]) -> Prepared | ToolResult:

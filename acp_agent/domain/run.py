@@ -49,13 +49,14 @@ class OpenCall(Frozen):
     """A tool call of the last reply that has no result yet.
 
     `unknown`: it had begun when its driver died and nobody can tell whether it took effect. `decision` is a person's
-    answer about it.
+    answer about it; `binding` is what the call weighed when it was asked about or began.
     """
 
     call: ToolCall
     phase: Phase = "proposed"
     intent: Intent | None = None
     decision: Decision | None = None
+    binding: str = ""
 
 
 class GateResult(Frozen):
@@ -215,11 +216,14 @@ def _acted(
     match fact:
         case ToolStarted():
             spent = state.spent.model_copy(update={"tool_calls": state.spent.tool_calls + 1})
-            return {**_call(state, fact.call_id, phase="started", intent=fact.intent), "spent": spent}
+            return {
+                **_call(state, fact.call_id, phase="started", intent=fact.intent, binding=fact.binding),
+                "spent": spent,
+            }
         case ToolFinished() | ToolRefused():
             return _closed(state, fact.call_id, fact.result)
         case ApprovalAsked():
-            return {**_call(state, fact.call_id, phase="asked"), "asked": fact}
+            return {**_call(state, fact.call_id, phase="asked", binding=fact.binding), "asked": fact}
         case ApprovalGiven():
             phase: Phase = "denied" if fact.decision == "deny" else "allowed"
             if fact.decision in ("done", "retry", "skip"):

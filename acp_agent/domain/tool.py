@@ -45,6 +45,8 @@ class Intent(Frozen):
 
 
 ResultStatus = Literal["ok", "error", "refused", "cancelled"]
+Origin = Literal["project", "command", "web", "mcp", "skill"]
+"""Where the text of a result comes from. None of it is an instruction; that of strangers is least to be believed."""
 
 
 class ToolResult(Frozen):
@@ -53,7 +55,8 @@ class ToolResult(Frozen):
     `output` is what the model reads (already truncated and redacted), `kind` classifies an error, `hint` says what to
     try next, `retryable` whether the same call may succeed later. `seen` maps each path whose content the model now
     knows to its SHA-256. `diff` is a unified diff for people. `omitted` counts the bytes cut from `output`. `sandbox`
-    is the level in force for commands (`bwrap`, `none`). `exit_status` and `seconds` belong to commands.
+    is the level in force for commands (`bwrap`, `none`). `exit_status` and `seconds` belong to commands. `origin` says
+    where the output comes from.
     """
 
     status: ResultStatus
@@ -68,6 +71,7 @@ class ToolResult(Frozen):
     exit_status: int | None = None
     seconds: float | None = None
     plan: tuple["PlanStep", ...] | None = None
+    origin: Origin = "project"
 
 
 class PlanStep(Frozen):

@@ -9,6 +9,7 @@ from acp_agent.domain.events import Parked, ToolFinished, ToolRefused, ToolStart
 from acp_agent.domain.ports import Prepared, Tools
 from acp_agent.domain.run import OpenCall
 from acp_agent.domain.tool import Intent, ToolResult
+from acp_agent.domain.weight import Weight
 
 if TYPE_CHECKING:
     from acp_agent.runs.driver import Driver
@@ -19,27 +20,41 @@ async def act(driver: "Driver", calls: tuple[OpenCall, ...]) -> None:
     tools = _tools(driver)
     ready: list[tuple[OpenCall, Prepared]] = []
     for open_call in calls:
-        prepared = await tools.prepare(open_call.call, driver.state.seen)
+        call = open_call.call
+        prepared = await tools.prepare(call, driver.state.seen)
+        if not isinstance(prepared, ToolResult) and prepared.weight != driver.weights[call.call_id]:
+            prepared = _other(prepared.weight)
         if isinstance(prepared, ToolResult):
-            call = open_call.call
             await driver.record(ToolRefused(call_id=call.call_id, tool=call.name, result=prepared))
         else:
             ready.append((open_call, prepared))
     if not ready:
         return
-    specs = tools.specs()
     await driver.record(
         *(
             ToolStarted(
                 call_id=open_call.call.call_id,
                 tool=open_call.call.name,
-                risk=specs[open_call.call.name].risk,
+                risk=prepared.weight.risk,
                 intent=prepared.intent,
+                binding=prepared.weight.binding,
+                traits=tuple(sorted(prepared.weight.traits)),
             )
             for open_call, prepared in ready
         )
     )
     await _finish(driver, ready)
+
+
+def _other(weight: Weight) -> ToolResult:
+    """The call is no longer what was decided about: a link was changed under it, or only preparing it showed more."""
+    why = f": {'; '.join(weight.reasons)}" if weight.reasons else ""
+    return ToolResult(
+        status="refused",
+        kind="changed",
+        output=f"What this call would do is not what was allowed{why}.",
+        hint="Look at the path again; nothing was changed.",
+    )
 
 
 async def recover(driver: "Driver", open_call: OpenCall) -> None:

@@ -46,6 +46,7 @@ from acp_agent.domain.ports import Claim, Tools
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import RunState, fold
 from acp_agent.domain.tool import ToolResult, ToolSpec
+from acp_agent.domain.weight import Weights
 from acp_agent.runs.acting import act, recover
 from acp_agent.runs.answer import check_answer
 from acp_agent.runs.parts import Parts
@@ -62,6 +63,7 @@ class Driver:
         self.past = past
         self.state = RunState(seen=past.seen)
         self.tools: Tools | None = None
+        self.weights: Weights = {}
         self.effect: anyio.CancelScope | None = None
         self._at = time.monotonic()
         self._thinking = Thinking(self)
@@ -128,7 +130,11 @@ class Driver:
 
     async def _next(self) -> Action:
         specs = await self._specs()
-        return next_action(self.state, specs, self.elapsed)
+        if self.tools is not None:
+            self.weights = {
+                open_call.call.call_id: await self.tools.weigh(open_call.call) for open_call in self.state.calls
+            }
+        return next_action(self.state, specs, self.weights, self.elapsed)
 
     async def _specs(self) -> Mapping[str, ToolSpec]:
         if self.tools is None and self.state.path is not None and not self.state.ended:
@@ -217,7 +223,14 @@ class Driver:
         name = always_name(call, title) if specs[call.name].kind == "execute" else call.name
         await self.record(
             ApprovalAsked(
-                call_id=call.call_id, tool=call.name, risk=action.risk, title=title, preview=prepared.preview, name=name
+                call_id=call.call_id,
+                tool=call.name,
+                risk=prepared.weight.risk,
+                title=title,
+                preview=prepared.preview,
+                name=name,
+                binding=prepared.weight.binding,
+                reasons=prepared.weight.reasons,
             ),
             Parked(waiting="approval", call_id=call.call_id, detail=title),
         )

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from acp_agent.domain.errors import ToolError
 from acp_agent.domain.tool import Intent, Risk, ToolResult
+from acp_agent.domain.weight import Weight
 from acp_agent.tools.edit import Edit, apply_edits
 from acp_agent.tools.registry import Arguments, Ready, Seen, other_names, prepared_tool, tool
 from acp_agent.tools.text import Diff, decode, unified
@@ -31,7 +32,11 @@ class ReadFile(Arguments):
         return f"Read {self.path}" + (f" from line {self.offset}" if self.offset > 1 else "")
 
 
-@tool(Risk.READ, kind="read")
+def _reading(arguments: ReadFile, workspace: Workspace) -> Weight:
+    return Weight(risk=Risk.READ, reads=(workspace.relative(arguments.path),))
+
+
+@tool(Risk.READ, kind="read", weigh=_reading)
 def read_file(arguments: ReadFile, workspace: Workspace) -> ToolResult:
     """Read a text file. Each line comes with its number and a tab before it; these are not part of the file.
 
@@ -102,7 +107,11 @@ class EditFile(Arguments):
 _EDIT_NAMES = frozenset(Edit.model_fields) | frozenset(Edit.OTHER_NAMES)
 
 
-@prepared_tool(Risk.LOCAL, kind="edit", timeout=None)
+def _changing(arguments: "EditFile | WriteFile", workspace: Workspace) -> Weight:
+    return Weight(risk=Risk.LOCAL, writes=(workspace.relative(arguments.path),))
+
+
+@prepared_tool(Risk.LOCAL, kind="edit", timeout=None, weigh=_changing)
 def edit_file(arguments: EditFile, workspace: Workspace, seen: Seen) -> Ready:
     """Replace exact pieces of text in a file that was read before.
 
@@ -129,7 +138,7 @@ class WriteFile(Arguments):
         return f"Write {self.path}"
 
 
-@prepared_tool(Risk.LOCAL, kind="edit", timeout=None)
+@prepared_tool(Risk.LOCAL, kind="edit", timeout=None, weigh=_changing)
 def write_file(arguments: WriteFile, workspace: Workspace, seen: Seen) -> Ready:
     """Write a whole file: a new one, or one that was read before. Directories are made as needed.
 

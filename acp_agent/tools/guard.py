@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from acp_agent.domain.errors import ToolError
 from acp_agent.domain.message import ToolCall
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.tool import Intent, Risk, ToolResult, ToolSpec
+from acp_agent.domain.weight import Weight
 from acp_agent.tools.files import edit_file, read_file, write_file
 from acp_agent.tools.listing import list_files
 from acp_agent.tools.plan import plan
@@ -23,6 +24,7 @@ from acp_agent.tools.sandbox.model import Sandbox, exposes_home
 from acp_agent.tools.sandbox.probe import level_for
 from acp_agent.tools.search import search
 from acp_agent.tools.shell import shell_tool
+from acp_agent.tools.weighing import Scales, unread
 from acp_agent.tools.workspace import Workspace, tool_error
 
 MAX_OUTPUT = 64_000
@@ -38,10 +40,21 @@ class Guard:
     workspace: Workspace
     redactor: Redactor
     cap: int = MAX_OUTPUT
+    scales: Scales = field(default_factory=Scales)
 
     def specs(self) -> Mapping[str, ToolSpec]:
         """The tools on offer, by name."""
         return {name: tool.spec for name, tool in self.tools.items()}
+
+    async def weigh(self, call: ToolCall) -> Weight:
+        """What `call` weighs; one that `prepare` will refuse weighs what its tool does."""
+        tool = self.tools.get(call.name)
+        if tool is None:
+            return Weight(risk=Risk.READ, opaque=True)
+        try:
+            return await self._weighed(tool, _arguments(tool, call.arguments))
+        except (ToolError, OSError):
+            return unread(tool, call.arguments, self.workspace, self.scales.level)
 
     async def prepare(self, call: ToolCall, seen: Seen) -> "Prepared | ToolResult":
         """Validate `call` without any effect. A result is a refusal, which the model reads."""
@@ -54,11 +67,14 @@ class Guard:
             return self._refusal(error)
         try:
             ready = await self._prepared(tool, arguments, seen)
+            weight = await self._weighed(tool, arguments)
         except ToolError as error:
             return self.finished(_failed(error))
         except OSError as error:
             return self.finished(_failed(tool_error(error, arguments.title())))
-        return Prepared(self, tool, ready, self._shown(ready.intent))
+        # A tool that declares no paths has told them now.
+        weight = self.scales.with_writes(weight, ready.intent.after, self.workspace)
+        return Prepared(self, tool, ready, self._shown(ready.intent), weight)
 
     async def recover(self, call: ToolCall, intent: Intent, seen: Seen) -> "Prepared | ToolResult | None":
         """What became of a call whose driver died after its intent: by content hashes, or because it only looks."""
@@ -103,6 +119,10 @@ class Guard:
             return tool.prepare(arguments, self.workspace, seen)
         return await anyio.to_thread.run_sync(tool.prepare, arguments, self.workspace, seen)
 
+    async def _weighed(self, tool: Tool, arguments: Arguments) -> Weight:
+        weigh = partial(self.scales.weigh, tool, arguments, self.workspace)
+        return weigh() if tool.weigh is None else await anyio.to_thread.run_sync(weigh)
+
     def _shown(self, intent: Intent) -> Intent:
         title = _clean(self.redactor(intent.title))
         if len(title) > _MAX_TITLE:
@@ -129,6 +149,7 @@ class Prepared:
     tool: Tool
     ready: Ready
     intent: Intent
+    weight: Weight
 
     @property
     def preview(self) -> str | None:
@@ -219,8 +240,11 @@ async def open_tools(
     redactor: Redactor | None = None,
     sandbox: Sandbox | None = None,
     extra: Iterable[Tool] = (),
+    governed: tuple[str, ...] = (),
 ) -> Guard:
     """The tools of a run that works in `root`, an existing directory. `extra` are offered beside the usual ones.
+
+    `governed` are workspace-relative paths that govern the agent beside those that always do, such as gate files.
 
     Raises NotADirectoryError. The first call of a process tries the sandbox, which takes about 20 ms in a thread.
     """
@@ -230,4 +254,6 @@ async def open_tools(
     )
     usual = await anyio.to_thread.run_sync(choose)
     offered = [*usual, *(tool for tool in extra if not read_only or tool.risk == Risk.READ)]
-    return Guard({tool.name: tool for tool in offered}, workspace, redactor or Redactor(()))
+    level = await anyio.to_thread.run_sync(level_for, sandbox or Sandbox())
+    scales = Scales(level=level or "", governed=governed)
+    return Guard({tool.name: tool for tool in offered}, workspace, redactor or Redactor(()), scales=scales)

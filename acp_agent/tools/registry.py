@@ -3,7 +3,7 @@
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar, get_origin
 
@@ -11,6 +11,7 @@ import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from acp_agent.domain.tool import Intent, Risk, ToolResult, ToolSpec
+from acp_agent.domain.weight import Weight
 from acp_agent.tools.workspace import Workspace
 
 Kind = Literal["read", "edit", "search", "execute", "think", "other"]
@@ -81,7 +82,8 @@ A = TypeVar("A", bound=Arguments)
 class Tool:
     """A tool of the registry. `prepare` may read files and raise ToolError; `timeout` bounds the effect in seconds.
 
-    `instant`: preparing needs no disk, so no thread either.
+    `instant`: preparing needs no disk, so no thread either. `weigh` says what one call touches and how much it can
+    break, which is never less than `risk` (and is `risk` without it); it may read the disk and raise ToolError.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Tool:
     timeout: float | None
     instant: bool
     prepare: Callable[[Any, Workspace, Seen], Ready]
+    weigh: Callable[[Any, Workspace], Weight] | None = None
 
     @cached_property
     def spec(self) -> ToolSpec:
@@ -107,7 +110,9 @@ class Tool:
         )
 
 
-def tool(risk: Risk, *, kind: Kind) -> Callable[[Callable[[A, Workspace], ToolResult]], Tool]:
+def tool(
+    risk: Risk, *, kind: Kind, weigh: Callable[[Any, Workspace], Weight] | None = None
+) -> Callable[[Callable[[A, Workspace], ToolResult]], Tool]:
     """Declare a repeatable tool that only looks: a plain function, run in a thread, nothing to record before it."""
 
     def declare(function: Callable[[A, Workspace], ToolResult]) -> Tool:
@@ -117,18 +122,25 @@ def tool(risk: Risk, *, kind: Kind) -> Callable[[Callable[[A, Workspace], ToolRe
 
             return Ready(Intent(title=arguments.title()), run)
 
-        return _declared(function, prepare, risk, kind, repeatable=True, timeout=QUICK, instant=True)
+        declared = _declared(function, prepare, risk, kind, repeatable=True, timeout=QUICK, instant=True)
+        return replace(declared, weigh=weigh)
 
     return declare
 
 
 def prepared_tool(
-    risk: Risk, *, kind: Kind, repeatable: bool = False, timeout: float | None = QUICK
+    risk: Risk,
+    *,
+    kind: Kind,
+    repeatable: bool = False,
+    timeout: float | None = QUICK,
+    weigh: Callable[[Any, Workspace], Weight] | None = None,
 ) -> Callable[[Callable[[A, Workspace, Seen], Ready]], Tool]:
     """Declare a tool in two steps: the function checks without any effect and returns what is Ready to be done."""
 
     def declare(function: Callable[[A, Workspace, Seen], Ready]) -> Tool:
-        return _declared(function, function, risk, kind, repeatable=repeatable, timeout=timeout, instant=False)
+        declared = _declared(function, function, risk, kind, repeatable=repeatable, timeout=timeout, instant=False)
+        return replace(declared, weigh=weigh)
 
     return declare
 

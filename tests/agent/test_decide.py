@@ -45,6 +45,7 @@ from acp_agent.domain.policy import Mode
 from acp_agent.domain.request import Gate, RunRequest, Workplace
 from acp_agent.domain.run import RunState, fold
 from acp_agent.domain.tool import Risk, ToolResult, ToolSpec
+from acp_agent.domain.weight import Weight, Weights
 
 READ = ToolSpec(name="read_file", description="", parameters={}, risk=Risk.READ, repeatable=True)
 EDIT = ToolSpec(name="edit_file", description="", parameters={}, risk=Risk.LOCAL)
@@ -86,7 +87,15 @@ def failed(model: str, fault: ModelFault, retry_after: float | None = None) -> t
 
 
 def decide(state: RunState, elapsed: float = 0.0) -> object:
-    return next_action(state, SPECS, elapsed)
+    return next_action(state, SPECS, weights_of(state), elapsed)
+
+
+def weights_of(state: RunState) -> Weights:
+    return {
+        open_call.call.call_id: Weight(risk=SPECS[open_call.call.name].risk)
+        for open_call in state.calls
+        if open_call.call.name in SPECS
+    }
 
 
 def call_ids(action: object) -> tuple[str, ...]:
@@ -268,3 +277,26 @@ def test_a_reply_that_is_no_answer_ends_with_its_reason(stop: str, reason: str) 
 
 def test_an_unknown_tool_reaches_the_guard_which_names_the_nearest() -> None:
     assert call_ids(decide(story(ready(), *replied("", "read_fil")))) == ("c0",)
+
+
+def test_an_answer_holds_for_the_very_call_that_was_asked_about() -> None:
+    asked = ApprovalAsked(call_id="c0", tool="push", risk=Risk.EXTERNAL, title="push", binding="one")
+    state = story(ready(), *replied("", "push"), asked, ApprovalGiven(call_id="c0", decision="allow"))
+    same, other = (Weight(risk=Risk.EXTERNAL, binding=binding) for binding in ("one", "two"))
+    assert call_ids(next_action(state, SPECS, {"c0": same}, 0.0)) == ("c0",)
+    assert next_action(state, SPECS, {"c0": other}, 0.0) == Ask(state.calls[0], other)
+
+
+def test_doing_again_what_nobody_knows_of_is_asked_about_where_it_is_another_call_now() -> None:
+    started = ToolStarted(call_id="c0", tool="edit_file", risk=Risk.LOCAL, binding="one")
+    unknown = Parked(waiting="outcome_unknown", call_id="c0", detail="?")
+    state = story(ready(), *replied("", "edit_file"), started, unknown, ApprovalGiven(call_id="c0", decision="retry"))
+    same, other = (Weight(risk=Risk.LOCAL, binding=binding) for binding in ("one", "two"))
+    assert call_ids(next_action(state, SPECS, {"c0": same}, 0.0)) == ("c0",)
+    assert next_action(state, SPECS, {"c0": other}, 0.0) == Ask(state.calls[0], other)
+
+
+def test_the_weight_of_the_call_decides_and_not_the_usual_risk_of_its_tool() -> None:
+    state = story(ready(), *replied("", "edit_file"))
+    governing = Weight(risk=Risk.IRREVERSIBLE)
+    assert next_action(state, SPECS, {"c0": governing}, 0.0) == Ask(state.calls[0], governing)

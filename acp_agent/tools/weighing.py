@@ -1,0 +1,54 @@
+"""What a call weighs: what its tool declares of it, what its paths add, and the hash an approval is bound to."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from acp_agent.domain.governing import GOVERNING_FILES, GOVERNING_FOLDERS, governs, instructs
+from acp_agent.domain.tool import Risk
+from acp_agent.domain.weight import Weight, bound
+from acp_agent.tools.registry import Arguments, Tool
+from acp_agent.tools.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """How the calls of a run are weighed: `level` is that of the sandbox in force, `governed` its gate files."""
+
+    level: str = ""
+    governed: tuple[str, ...] = ()
+
+    def weigh(self, tool: Tool, arguments: Arguments, workspace: Workspace) -> Weight:
+        """What the call weighs: never less than its tool. Raises ToolError where its paths are refused."""
+        declared = Weight(risk=tool.risk) if tool.weigh is None else tool.weigh(arguments, workspace)
+        weight = self.with_writes(
+            declared.raised(tool.risk, f"{tool.name} is of that risk"), declared.writes, workspace
+        )
+        if weight.risk >= Risk.EXTERNAL:
+            weight = weight.model_copy(update={"traits": weight.traits | {"outward"}})
+        canonical = json.dumps(arguments.model_dump(mode="json"), sort_keys=True)
+        return bound(weight, tool.name, canonical, str(workspace.root), self.level)
+
+    def with_writes(self, weight: Weight, paths: Iterable[str], workspace: Workspace) -> Weight:
+        """`weight` with what writing `paths` adds to its risk."""
+        for path in paths:
+            if governs(path, (*self.governed, *_led_to(workspace))):
+                weight = weight.raised(Risk.IRREVERSIBLE, f"{path} governs what the agent may do")
+            elif instructs(path):
+                weight = weight.raised(Risk.DRAFT, f"later runs read {path} as instructions")
+        return weight
+
+
+def unread(tool: Tool, arguments: str, workspace: Workspace, level: str) -> Weight:
+    """The weight of a call that `prepare` will refuse."""
+    return bound(Weight(risk=tool.risk, opaque=True), tool.name, arguments, str(workspace.root), level)
+
+
+def _led_to(workspace: Workspace) -> Iterator[str]:
+    """Where governing files of the root really lie, for those that are links."""
+    for name in (*GOVERNING_FILES, *GOVERNING_FOLDERS):
+        if os.path.islink(workspace.root / name):
+            target = os.path.realpath(workspace.root / name)
+            if os.path.commonpath((target, workspace.root)) == str(workspace.root):
+                yield os.path.relpath(target, workspace.root)
