@@ -9,7 +9,7 @@ from acp_agent.config.projects import ProjectsFile
 LATER: Mapping[str, tuple[str, ...]] = {"defaults": ("idle", "protect", "on_fail"), "budget": ("per_day", "per_month")}
 LATER_OF_ONE: Mapping[str, tuple[str, ...]] = {
     "targets": ("where",),
-    "projects": ("url", "weight", "loop"),
+    "projects": ("url", "weight"),
     "tasks": ("egress", "cache_for"),
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from acp_agent.config.loop_meaning import project_loop_problems
 from acp_agent.config.names import printable
 from acp_agent.config.nearness import nearest
 from acp_agent.config.problem import Problem
@@ -17,7 +18,7 @@ from acp_agent.domain.errors import UsageError
 
 
 def meaning_problems(source: TomlSource) -> Iterator[Problem]:
-    """Unknown or repeated gates, unknown targets, and schemas of tasks that do not parse."""
+    """Unknown or repeated gates, unknown targets, schemas of tasks that do not parse, and loops."""
     yield from _gate_problems(source)
     targets = dict(tables_in(source.data, "targets"))
     folder = source.path.absolute().parent
@@ -31,6 +32,9 @@ def meaning_problems(source: TomlSource) -> Iterator[Problem]:
             except UsageError as error:
                 what = error.what.removeprefix("schema: ")
                 yield problem_at(source, ("tasks", name, "schema"), what, error.hint)
+    for name, project in tables_in(source.data, "projects"):
+        if isinstance(loop := project.get("loop"), dict):
+            yield from project_loop_problems(source, name, loop)
 
 
 def schema_of(written: str | dict[str, str], folder: Path) -> dict[str, Any]:

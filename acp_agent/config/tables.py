@@ -104,12 +104,15 @@ PLAIN_WORDS = {
 }
 
 
-def checked(model: type[AnyTable], source: TomlSource) -> AnyTable | list[Problem]:
-    """The file as `model`, or everything that is wrong with its shape, in the order of its lines."""
+def checked(model: type[AnyTable], source: TomlSource, key: Key = ()) -> AnyTable | list[Problem]:
+    """The file, or its table at `key`, as `model`; else all that is wrong with its shape, in the order of its lines."""
+    data: Any = source.data
+    for part in key:
+        data = data[part]
     try:
-        return model.model_validate(source.data)
+        return model.model_validate(data)
     except ValidationError as error:
-        found = [_problem(model, source, detail) for detail in error.errors(include_url=False)]
+        found = [_problem(model, source, detail, data, key) for detail in error.errors(include_url=False)]
         return by_line(found)
 
 
@@ -131,8 +134,8 @@ def fields_of(model: type[BaseModel]) -> dict[str, Any]:
     return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
 
 
-def _problem(model: type[BaseModel], source: TomlSource, detail: ErrorDetails) -> Problem:
-    key = _key_in_file(source.data, detail)
+def _problem(model: type[BaseModel], source: TomlSource, detail: ErrorDetails, data: Any, above: Key) -> Problem:
+    key = _key_in_file(data, detail)
     context = detail.get("ctx", {})
     hint: str | None = None
     match detail["type"]:
@@ -147,7 +150,7 @@ def _problem(model: type[BaseModel], source: TomlSource, detail: ErrorDetails) -
             what = detail["msg"]
         case kind:
             what = PLAIN_WORDS.get(kind, detail["msg"].lower()).format(**context)
-    return problem_at(source, key, what, hint)
+    return problem_at(source, (*above, *key), what, hint)
 
 
 def _key_in_file(data: Any, detail: ErrorDetails) -> Key:

@@ -2,25 +2,24 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from acp_agent.config.commands import Command, commands_in
+from acp_agent.config.loops import FOLDER as LOOPS_FOLDER
+from acp_agent.config.loops import SUFFIXES, read_source
 from acp_agent.config.paths import PROJECTS_FILE, shown_path
 from acp_agent.config.problem import FileError, Problem
 from acp_agent.config.projects import load_projects
-from acp_agent.config.toml_source import parse_toml, read_text, read_toml
+from acp_agent.config.toml_source import read_text
 from acp_agent.domain.errors import UsageError
 
-LOOPS_FOLDER = "loops"
 SERVERS_FILE = ".mcp.json"
-FENCE = "+++"
 
 
 def files_of(path: Path) -> list[Path]:
     """`path` itself, or of a folder those of its projects.toml, loops/*.md, loops/*.toml and .mcp.json that exist."""
     if not path.is_dir():
         return [path]
-    loops = sorted(file for file in (path / LOOPS_FOLDER).glob("*") if file.suffix in (".md", ".toml"))
+    loops = sorted(file for file in (path / LOOPS_FOLDER).glob("*") if file.suffix in SUFFIXES)
     found = [file for file in (path / PROJECTS_FILE, *loops, path / SERVERS_FILE) if file.is_file()]
     if not found:
         what = f"{shown_path(path)}: has no {PROJECTS_FILE}, {LOOPS_FOLDER}/ or {SERVERS_FILE} to trust"
@@ -32,25 +31,12 @@ def commands_of(file: Path) -> tuple[Command, ...]:
     """The commands of a projects.toml, a loop or a .mcp.json. Raises UsageError if it is none of them or broken."""
     if file.name == SERVERS_FILE:
         return _server_commands(file)
-    if file.parent.name == LOOPS_FOLDER and file.suffix in (".md", ".toml"):
-        return tuple(commands_in(_loop_data(file), ""))
+    if file.parent.name == LOOPS_FOLDER and file.suffix in SUFFIXES:
+        return tuple(commands_in(read_source(file)[0].data, ""))
     if file.suffix == ".toml" or not file.exists():
         return load_projects(file).commands()
     what = f"{shown_path(file)}: is no {PROJECTS_FILE}, no loop and no {SERVERS_FILE}"
     raise UsageError(what, hint=f"acp trust takes such a file, or a folder with a {PROJECTS_FILE}")
-
-
-def _loop_data(file: Path) -> dict[str, Any]:
-    if file.suffix == ".toml":
-        return read_toml(file).data
-    lines = read_text(file).splitlines()
-    if not lines or lines[0].strip() != FENCE:
-        return {}
-    end = next((index for index, line in enumerate(lines[1:], 1) if line.strip() == FENCE), None)
-    if end is None:
-        what = f"the front matter has no closing {FENCE}"
-        raise FileError(Problem(shown_path(file), 1, "", what, f"end it with a line {FENCE}"))
-    return parse_toml(file, "\n".join(lines[1:end]), first_line=2).data
 
 
 def _server_commands(file: Path) -> tuple[Command, ...]:

@@ -12,6 +12,7 @@ COMMANDS = {
     "trust": (_HERE + "trust:trust", "Trust the commands of a projects.toml: PATH, ls, or rm PATH."),
     "projects": (_HERE + "projects:projects", "List and check the projects."),
     "run": (_HERE + "run:run", "Give one prompt to a directory or to many projects."),
+    "loop": (_HERE + "loop:loop", "List, check and write loops: ls, check, new."),
     "chat": (_HERE + "chat.command:chat", "Talk to the agent in a directory, in the terminal."),
     "serve": (_HERE + "serve:serve", "Be the agent of an editor, over stdin and stdout."),
     "ps": (_HERE + "ps:ps", "List batches and runs."),

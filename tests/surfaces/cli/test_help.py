@@ -28,6 +28,7 @@ Commands:
   trust       Trust the commands of a projects.toml: PATH, ls, or rm PATH.
   projects    List and check the projects.
   run         Give one prompt to a directory or to many projects.
+  loop        List, check and write loops: ls, check, new.
   chat        Talk to the agent in a directory, in the terminal.
   serve       Be the agent of an editor, over stdin and stdout.
   ps          List batches and runs.
