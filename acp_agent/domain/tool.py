@@ -44,6 +44,13 @@ class Intent(Frozen):
     after: dict[str, str | None] = Field(default_factory=dict)
 
 
+class NetworkUse(Frozen):
+    """The hosts a call reached, as `host:port`, and those it was refused, with the reason behind the name."""
+
+    reached: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
 ResultStatus = Literal["ok", "error", "refused", "cancelled"]
 Origin = Literal["project", "command", "web", "mcp", "skill"]
 """Where the text of a result comes from. None of it is an instruction; that of strangers is least to be believed."""
@@ -56,7 +63,7 @@ class ToolResult(Frozen):
     try next, `retryable` whether the same call may succeed later. `seen` maps each path whose content the model now
     knows to its SHA-256. `diff` is a unified diff for people. `omitted` counts the bytes cut from `output`. `sandbox`
     is the level in force for commands (`bwrap`, `none`). `exit_status` and `seconds` belong to commands. `origin` says
-    where the output comes from.
+    where the output comes from, `network` which hosts a call that asked for any reached.
     """
 
     status: ResultStatus
@@ -72,6 +79,7 @@ class ToolResult(Frozen):
     seconds: float | None = None
     plan: tuple["PlanStep", ...] | None = None
     origin: Origin = "project"
+    network: NetworkUse | None = None
 
 
 class PlanStep(Frozen):
