@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 from pydantic import SecretStr
 
-from acp_agent.config.paths import database_path
+from acp_agent.config.paths import database_path, state_dir
 from acp_agent.config.settings import (
     Settings,
     load_settings,
@@ -108,7 +108,7 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
     providers = _providers(settings, environ)
     keys = (key.get_secret_value() for provider in providers.values() for key in provider.keys)
     redact = Redactor((*secrets_of(environ), *keys))
-    sandbox = Sandbox(level=settings.table.sandbox.level)
+    sandbox = Sandbox(level=settings.table.sandbox.level, state=state_dir(environ) / "sandbox")
     bus = Bus()
     gateway = Gateway(providers, PriceTable())
     path = database_path(environ)

@@ -200,10 +200,11 @@ class Batches:
         """Refuse gates and set-ups that could not run, before anything is spent."""
         if found.read_only or not any(site.gates or site.setup for site in found.sites):
             return
-        sandbox = Sandbox(level=self.models.settings.table.sandbox.level)
+        level = self.models.settings.table.sandbox.level
+        sandbox = Sandbox(level=level, state=state_dir(self.environ) / "sandbox")
         if await anyio.to_thread.run_sync(level_for, sandbox) is None:
             raise Refused(
-                "the projects have gates or a setup, and commands cannot run here: there is no working bubblewrap",
+                "the projects have gates or a setup, and commands cannot run here: there is no working sandbox",
                 hint="install bubblewrap, or choose a level in config.toml under [sandbox]; see acp doctor",
             )
 

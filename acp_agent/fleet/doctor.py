@@ -18,7 +18,8 @@ from acp_agent.fleet.git import git
 from acp_agent.fleet.targets import bad_targets
 from acp_agent.llm.discover import survey
 from acp_agent.store.reads import Reads
-from acp_agent.tools.sandbox.probe import available
+from acp_agent.tools.sandbox.model import Sandbox
+from acp_agent.tools.sandbox.probe import Trial, trials
 
 LEAST_GIT = (2, 38)
 """The first git whose `merge-tree` merges without a checkout, which `acp accept` needs."""
@@ -60,10 +61,22 @@ async def _git() -> list[Check]:
 
 
 async def _sandbox() -> list[Check]:
-    if await anyio.to_thread.run_sync(available):
-        return [Check("sandbox", True, "bubblewrap holds: commands run without network, home or other files")]
-    detail = "bubblewrap is missing or does not hold: the shell tool is not offered, gates and set-ups cannot run"
-    return [Check("sandbox", None, detail, "install bubblewrap; in a container allow unprivileged user namespaces")]
+    tried = {trial.level: trial for trial in await anyio.to_thread.run_sync(trials, Sandbox())}
+    return [_sandbox_check(tried["bwrap"], tried["landlock"])]
+
+
+def _sandbox_check(bwrap: Trial, landlock: Trial) -> Check:
+    hint = "install bubblewrap; in a container allow unprivileged user namespaces"
+    if bwrap.problem is None:
+        below = "holds too" if landlock.problem is None else f"does not: {landlock.problem}"
+        detail = "bwrap holds: commands run without network, home or other files"
+        return Check("sandbox", True, f"{detail} (the fallback, landlock, {below})")
+    if landlock.problem is None:
+        signals = "" if landlock.signals else ", but can signal your other processes"
+        detail = f"landlock holds: commands have no network and no other files{signals}"
+        return Check("sandbox", True, f"{detail} (bwrap does not: {bwrap.problem})", f"for more, {hint}")
+    detail = "no sandbox holds: the shell tool is not offered, gates and set-ups cannot run"
+    return Check("sandbox", None, f"{detail} (bwrap: {bwrap.problem}; landlock: {landlock.problem})", hint)
 
 
 async def _config(environ: Mapping[str, str]) -> list[Check]:

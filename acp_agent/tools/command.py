@@ -12,42 +12,61 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from acp_agent.domain.errors import ToolError
+from acp_agent.tools.sandbox.watch import exceeded
 
 _TAG = "ACP_COMMAND_ID"
 _CHUNK = 1 << 18
 _PIPE_SIZE = 1 << 20
 _AFTER_END = 0.5
 _AFTER_KILL = 5.0
+_AFTER_TERM = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Seconds, and bytes of output to keep from its `head` and `tail`. Without a tail the program is stopped when full.
 
-    `sweep` also kills what left the process group, for programs that no process namespace contains (Linux only).
+    `sweep` also kills what left the process group, for programs that no process namespace contains (Linux only). A
+    `supervised` program ends its own when told to (SIGTERM) and has two seconds for it. `memory` in bytes and
+    `processes` are for all that it starts together.
     """
 
     timeout: float
     head: int = 16_000
     tail: int = 16_000
     sweep: bool = False
+    supervised: bool = False
+    memory: int = sys.maxsize
+    processes: int = sys.maxsize
+
+
+Stopped = Literal["time", "memory", "processes"]
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """How a program ended. `exit_status` is 128 + signal where a signal ended it, None where we did."""
+    """How a program ended. `exit_status` is 128 + signal where a signal ended it, None where we did.
+
+    `stopped` is the limit that made us.
+    """
 
     exit_status: int | None
     head: bytes
     tail: bytes
     total: int
     seconds: float
-    timed_out: bool = False
+    stopped: Stopped | None = None
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether it took too long."""
+        return self.stopped == "time"
 
     @property
     def omitted(self) -> int:
@@ -92,26 +111,31 @@ async def run_program(
     """
     started = time.monotonic()
     output = _Output(bounds)
+    excess: list[Stopped] = []
     tag = secrets.token_hex(8)
     with _pipe() as (reading, ends), _input(stdin) as source:
         process = _start(argv, cwd, {**environment, _TAG: tag} if bounds.sweep else environment, source, ends)
         try:
             with anyio.move_on_after(bounds.timeout) as limit:
-                await _follow(process, reading, output)
+                await _follow(process, reading, output, excess)
         finally:
             if process.returncode is None:
-                _kill_group(process.pid)
+                if bounds.supervised:
+                    await _asked_to_end(process)
+                else:
+                    _kill_group(process.pid)
             if bounds.sweep:
                 _sweep(tag)
             with anyio.CancelScope(shield=True), anyio.move_on_after(_AFTER_KILL):
                 await _ended(process)
                 await _closed(reading)
-    stopped = output.full or limit.cancelled_caught
-    status = None if stopped or process.returncode is None else process.returncode
+    if limit.cancelled_caught:
+        excess.append("time")
+    status = None if excess or output.full or process.returncode is None else process.returncode
     if status is not None and status < 0:
         status = 128 - status
     seconds = time.monotonic() - started
-    return Captured(status, bytes(output.head), output.tail, output.total, seconds, limit.cancelled_caught)
+    return Captured(status, bytes(output.head), output.tail, output.total, seconds, excess[0] if excess else None)
 
 
 @contextlib.contextmanager
@@ -164,8 +188,11 @@ def _start(
         os.close(ends.pop())
 
 
-async def _follow(process: "subprocess.Popen[bytes]", reading: int, output: _Output) -> None:
-    """Read until the program has ended and its output too; a daemon that holds the pipe gets half a second more."""
+async def _follow(process: "subprocess.Popen[bytes]", reading: int, output: _Output, excess: list[Stopped]) -> None:
+    """Read until the program has ended and its output too; a daemon that holds the pipe gets half a second more.
+
+    A limit of the whole tree that does not hold ends it too, and is added to `excess`.
+    """
     finished = anyio.Event()
     async with anyio.create_task_group() as tasks:
 
@@ -177,7 +204,14 @@ async def _follow(process: "subprocess.Popen[bytes]", reading: int, output: _Out
                     return
             finished.set()
 
+        async def watch() -> None:
+            bounds = output.bounds
+            excess.append(await exceeded(process.pid, bounds.memory, bounds.processes))
+            tasks.cancel_scope.cancel()
+
         tasks.start_soon(read)
+        if output.bounds.memory < sys.maxsize:
+            tasks.start_soon(watch)
         await _ended(process)
         with anyio.move_on_after(_AFTER_END):
             await finished.wait()
@@ -196,6 +230,16 @@ async def _chunks(reading: int) -> AsyncIterator[bytes]:
         yield data
         # A flood never blocks the read above; others must have their turn, and cancellation too.
         await checkpoint()
+
+
+async def _asked_to_end(process: "subprocess.Popen[bytes]") -> None:
+    """SIGTERM, and time to end what it started: it knows its own better than anybody outside can."""
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    with anyio.CancelScope(shield=True), anyio.move_on_after(_AFTER_TERM):
+        await _ended(process)
+        return
+    _kill_group(process.pid)
 
 
 async def _closed(reading: int) -> None:

@@ -9,16 +9,19 @@ from pydantic import Field
 
 from acp_agent.domain.errors import ToolError
 from acp_agent.domain.tool import Intent, Risk, ToolResult
-from acp_agent.tools.command import Bounds, run_program
+from acp_agent.tools.command import Bounds, Stopped, run_program
 from acp_agent.tools.registry import Arguments, Ready, Seen, Tool, other_names, prepared_tool
+from acp_agent.tools.sandbox.home import with_home
 from acp_agent.tools.sandbox.model import Level, Sandbox, exposes_home
-from acp_agent.tools.sandbox.probe import level_for
+from acp_agent.tools.sandbox.probe import forget, level_for
 from acp_agent.tools.sandbox.start import confined_argv
 from acp_agent.tools.workspace import Workspace
 
 KEPT_OUTPUT = 32_000
 DEFAULT_TIMEOUT = 120.0
 MAX_TIMEOUT = 600.0
+_FAILED_TO_START = (1, 125)
+_STARTERS = ("bwrap: ", "landlock: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class CommandResult:
     seconds: float
     timed_out: bool
     sandbox: Level
+    stopped: Stopped | None = None
 
 
 async def run_command(
@@ -50,19 +54,37 @@ async def run_command(
     of output are kept, half from each end. Nothing it started lives on. Raises ToolError(kind="no_sandbox") where it
     cannot be confined as required.
     """
-    sandbox = replace(sandbox or Sandbox(), network=network or (sandbox is not None and sandbox.network))
     root = Workspace.at(workspace).root
+    sandbox = _for_command(sandbox or Sandbox(), root, network, timeout)
     level = _level(sandbox, root)
     argv, environment = _program(command, sandbox, level, root, cwd or root)
-    bounds = Bounds(timeout, head=keep // 2, tail=keep // 2, sweep=level == "none")
+    bounds = Bounds(
+        timeout,
+        head=keep // 2,
+        tail=keep // 2,
+        sweep=level != "bwrap",
+        supervised=level == "landlock",
+        memory=sandbox.limits.most_memory,
+        processes=sandbox.limits.processes,
+    )
     ended = await run_program(argv, cwd=cwd or root, environment=environment, bounds=bounds, stdin=stdin)
     output = ended.head.decode(errors="replace")
     if ended.omitted:
         output += f"\n[... {ended.omitted:,} bytes cut here; filter the output, or read parts of it from a file ...]\n"
     output += ended.tail.decode(errors="replace")
-    if level == "bwrap" and ended.exit_status == 1 and output.startswith("bwrap: ") and output.count("\n") <= 1:
-        raise ToolError(f"The sandbox could not be made: {output.strip()}", kind="sandbox_failed")
-    return CommandResult(ended.exit_status, output, ended.omitted, ended.seconds, ended.timed_out, level)
+    if ended.exit_status in _FAILED_TO_START and output.startswith(_STARTERS) and output.count("\n") <= 1:
+        # Something has changed since it was tried: the next command finds out which level holds now.
+        forget(sandbox)
+        raise ToolError(f"The sandbox could not be made: {output.strip()}", kind="sandbox_failed", retryable=True)
+    return CommandResult(ended.exit_status, output, ended.omitted, ended.seconds, ended.timed_out, level, ended.stopped)
+
+
+def _for_command(sandbox: Sandbox, root: Path, network: bool, timeout: float) -> Sandbox:
+    """What holds for one command: its network, its time of all processors, the home of its project."""
+    limits = sandbox.limits
+    if limits.cpu_seconds is None:
+        limits = replace(limits, cpu_seconds=int(timeout * (os.cpu_count() or 1)) + 1)
+    return with_home(replace(sandbox, network=network or sandbox.network, limits=limits), root)
 
 
 def _level(sandbox: Sandbox, root: Path) -> Level:
@@ -131,6 +153,9 @@ def _told(ended: CommandResult, timeout: float) -> ToolResult:
     if ended.timed_out:
         kind, hint = "timeout", f"Do less at once, or give a longer timeout (at most {MAX_TIMEOUT:g} seconds)."
         output = f"stopped after {timeout:g} seconds\n{output}"
+    elif ended.stopped is not None:
+        kind, hint = "limit", "Do less at once: fewer processes, or data in parts."
+        output = f"stopped: it used more {ended.stopped} than a command may\n{output}"
     elif ended.exit_status != 0:
         kind = "exit_status"
         output = f"exit status {ended.exit_status}\n{output}"

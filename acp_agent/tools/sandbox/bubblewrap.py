@@ -11,19 +11,26 @@ from pathlib import Path
 
 from acp_agent.tools.repository import Repository
 from acp_agent.tools.sandbox.model import EGRESS_SOCKET, SYSTEM, Sandbox, exposes_home, home_inside
+from acp_agent.tools.sandbox.program import find_bwrap
 from acp_agent.tools.sandbox.toolchains import toolchains
 
-_SECRET_FILES = ("/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers", "/etc/krb5.keytab")
-_SECRET_FOLDERS = ("/etc/ssh", "/etc/ssl/private", "/etc/sudoers.d", "/etc/wireguard")
+SECRET_FILES = ("/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers", "/etc/krb5.keytab")
+SECRET_FOLDERS = ("/etc/ssh", "/etc/ssl/private", "/etc/sudoers.d", "/etc/wireguard")
+"""Of /etc, what is hidden where the user (root) could read it."""
 # bubblewrap leaves these writable for uid 0, and they are the host's (measured with 0.8).
 _KERNEL = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus")
 
 
-def bwrap_argv(sandbox: Sandbox, root: Path, cwd: Path, environ: Mapping[str, str]) -> list[str]:
-    """The bubblewrap command to put before a program. `root` is the writable workspace, `cwd` lies in it."""
+def bwrap_argv(sandbox: Sandbox, root: Path, cwd: Path, environ: Mapping[str, str], filter_from: int) -> list[str]:
+    """The bubblewrap command to put before a program. `root` is the writable workspace, `cwd` lies in it.
+
+    `filter_from` is the descriptor that the system call filter is read from.
+    """
+    path = environ.get("PATH", os.defpath)
     argv = [
-        "bwrap", "--unshare-user-try", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-        "--die-with-parent", "--new-session", "--cap-drop", "ALL",
+        str(find_bwrap(path) or "bwrap"), "--unshare-user-try", "--unshare-pid", "--unshare-ipc", "--unshare-uts",
+        "--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
+        "--seccomp", str(filter_from),
     ]  # fmt: skip
     argv += [] if sandbox.network else ["--unshare-net"]
     argv += _system()
@@ -38,7 +45,7 @@ def bwrap_argv(sandbox: Sandbox, root: Path, cwd: Path, environ: Mapping[str, st
         argv += ["--bind", str(sandbox.home), str(home_inside())]
     elif home_inside() != Path("/tmp"):
         argv += ["--tmpfs", str(home_inside())]
-    argv += _read_only(toolchains(sandbox, environ.get("PATH", ""), root))
+    argv += _read_only(toolchains(sandbox, path, root))
     argv += _read_only(sandbox.readable)
     repository = Repository.of(root)
     if repository is not None:
@@ -61,10 +68,10 @@ def _system() -> Iterator[str]:
             yield from ("--symlink", os.readlink(path), path)
         elif os.path.isdir(path):
             yield from ("--ro-bind", path, path)
-    for path in _SECRET_FILES:
+    for path in SECRET_FILES:
         if os.access(path, os.R_OK):
             yield from ("--ro-bind", "/dev/null", path)
-    for path in _SECRET_FOLDERS:
+    for path in SECRET_FOLDERS:
         if os.path.isdir(path):
             yield from ("--tmpfs", path)
 

@@ -26,7 +26,32 @@ class Egress:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+_MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 EGRESS_SOCKET = Path("/run/acp/egress.sock")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one command and all it starts. `memory` and `file_size` in bytes; `memory` None is 60 % of the machine's.
+
+    Memory is exact for one process (RLIMIT_DATA); the sum over all, and `processes`, are looked at every 250 ms and
+    end the command. `cpu_seconds` is for each process.
+    """
+
+    memory: int | None = None
+    processes: int = 2048
+    file_size: int = 4 << 30
+    cpu_seconds: int | None = None
+
+    @property
+    def most_memory(self) -> int:
+        """The limit of memory in force, in bytes."""
+        return _MEMORY * 6 // 10 if self.memory is None else self.memory
+
+    def resources(self) -> dict[str, int]:
+        """Limits that the kernel keeps for each process, by their names in `resource`."""
+        cpu = {} if self.cpu_seconds is None else {"RLIMIT_CPU": self.cpu_seconds}
+        return {"RLIMIT_DATA": self.most_memory, "RLIMIT_FSIZE": self.file_size, "RLIMIT_CORE": 0, **cpu}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +59,9 @@ class Sandbox:
     """How commands are confined. `required` refuses to run them unconfined; the others may run them bare.
 
     `writable` and `readable` are further absolute paths; `environment` further variables, given by a person. `home` is
-    a private directory that stands for the home directory and survives the command; None is an empty one each time.
-    `network` opens the network whole, `egress` a proxy's way out.
+    a private directory that stands for the home directory and survives the command; None is one for each project below
+    `state`, our own folder for this, and without `state` an empty one each time.
+    `network` opens the network whole, `egress` a proxy's way out; `limits` hold for each command.
     """
 
     level: Literal["required", "prefer", "off"] = "required"
@@ -44,7 +70,9 @@ class Sandbox:
     readable: tuple[Path, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     home: Path | None = None
+    state: Path | None = None
     egress: Egress | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 def home_directory() -> Path:
