@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
@@ -15,6 +15,7 @@ from acp_agent.config.settings import (
     resolve_keys,
 )
 from acp_agent.config.settings_tables import Prices
+from acp_agent.config.skills import activate
 from acp_agent.domain.errors import UsageError
 from acp_agent.domain.ports import Tools
 from acp_agent.domain.redact import Redactor, secrets_of
@@ -37,6 +38,7 @@ from acp_agent.store.journal import SqliteJournal
 from acp_agent.store.owner import owner_of_this_process
 from acp_agent.tools.guard import open_tools
 from acp_agent.tools.sandbox.model import Sandbox
+from acp_agent.tools.skills import skill_tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,14 @@ def _per_token(price: Prices) -> ModelPrice:
 
 def _tools(redact: Redactor, sandbox: Sandbox) -> Callable[[RunRequest, str], Awaitable[Tools]]:
     async def tools_of(request: RunRequest, path: str) -> Tools:
+        folders = tuple(Path(skill.folder) for skill in request.skills)
         return await open_tools(
-            Path(path), read_only=request.read_only, unattended=not request.attended, redactor=redact, sandbox=sandbox
+            Path(path),
+            read_only=request.read_only,
+            unattended=not request.attended,
+            redactor=redact,
+            sandbox=replace(sandbox, readable=(*sandbox.readable, *folders)),
+            extra=skill_tools(request.skills, activate),
         )
 
     return tools_of

@@ -10,16 +10,25 @@ from acp_agent.domain.run import RunState
 def assemble(state: RunState, *, final: bool = False, history: tuple[Message, ...] = ()) -> tuple[Message, ...]:
     """The messages of the next call: the system message, `history` of the session, then the run's own conversation.
 
-    Every tool call has its result: one that was cut off gets a line that says so. A `final` call ends with a remark
-    that asks for the summary.
+    A skill in force stands in the system message unless the conversation still carries it: whatever is left out of the
+    conversation, no skill ever is. Every tool call has its result: one that was cut off gets a line that says so. A
+    `final` call ends with a remark that asks for the summary.
     """
     request = state.request
     if request is None:
         raise ValueError("a run without its first event has no context")
-    system = SystemMessage(text=system_text(request, state.path or request.workplace.root))
     rest = _closed((*history, *state.messages))
+    system = SystemMessage(
+        text="\n\n".join((system_text(request, state.path or request.workplace.root), *_pinned(state, rest)))
+    )
     remark = (UserMessage(text=_final_text(request.answer_schema)),) if final else ()
     return (system, *rest, *remark)
+
+
+def _pinned(state: RunState, messages: tuple[Message, ...]) -> tuple[str, ...]:
+    """The instructions of skills in force that no message carries."""
+    carried = {message.text for message in messages if isinstance(message, ToolMessage)}
+    return tuple(skill.text for skill in state.skills if skill.text not in carried)
 
 
 def _final_text(schema: dict[str, Any] | None) -> str:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from acp_agent.domain.request import RunRequest
+from acp_agent.domain.skill import catalog
 
 CODER = """\
 You are a careful software engineer who works alone in one project, through tools.
@@ -18,6 +19,11 @@ You are a careful software engineer who works alone in one project, through tool
 
 READ_ONLY = "This is a question about the project, not a task to change it: only reading tools are offered."
 
+SKILLS = (
+    "Skills are instructions for particular kinds of work. Where the task fits one, call activate_skill with its name"
+    " before you begin; follow it from then on."
+)
+
 FINAL_REMARK = (
     "A limit of this run is reached: no more tools. In a few plain sentences, say what is done, what is left, and"
     " what to do next."
@@ -31,6 +37,8 @@ def system_text(request: RunRequest, path: str) -> str:
         parts.append(READ_ONLY)
     if request.instructions:
         parts.append(f"Instructions of the project (AGENTS.md):\n{request.instructions}")
+    if listed := catalog(request.skills):
+        parts.append(f"{SKILLS}\n{listed}")
     if request.answer_schema is not None:
         parts.append(answer_rule(request.answer_schema))
     return "\n\n".join(parts)

@@ -96,6 +96,12 @@ class Sandbox(Table):
     allow_domains: Texts = ()
 
 
+class SkillsTable(Table):
+    """Skills: those that are not on offer, by name."""
+
+    disabled: Texts = ()
+
+
 class SettingsTable(Table):
     """The whole file."""
 
@@ -105,4 +111,5 @@ class SettingsTable(Table):
     budget: UserBudget = Field(default_factory=UserBudget)
     mcp: dict[Name, ToolServer] = Field(default_factory=dict)
     sandbox: Sandbox = Field(default_factory=Sandbox)
+    skills: SkillsTable = Field(default_factory=SkillsTable)
     notify: dict[str, Any] = Field(default_factory=dict)

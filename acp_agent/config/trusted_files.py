@@ -9,6 +9,8 @@ from acp_agent.config.loops import SUFFIXES, read_source
 from acp_agent.config.paths import PROJECTS_FILE, shown_path
 from acp_agent.config.problem import FileError, Problem
 from acp_agent.config.projects import load_projects
+from acp_agent.config.skill_tree import FILE as SKILL_FILE
+from acp_agent.config.skill_tree import skill_commands, skills_of_project
 from acp_agent.config.toml_source import read_text
 from acp_agent.domain.errors import UsageError
 
@@ -16,26 +18,37 @@ SERVERS_FILE = ".mcp.json"
 
 
 def files_of(path: Path) -> list[Path]:
-    """`path` itself, or of a folder those of its projects.toml, loops/*.md, loops/*.toml and .mcp.json that exist."""
+    """`path` itself, or of a folder its projects.toml, loops/*.md, loops/*.toml, .mcp.json and skills, as there are.
+
+    A folder that is a skill stands for that skill.
+    """
     if not path.is_dir():
         return [path]
+    if (path / SKILL_FILE).is_file():
+        return [path / SKILL_FILE]
     loops = sorted(file for file in (path / LOOPS_FOLDER).glob("*") if file.suffix in SUFFIXES)
-    found = [file for file in (path / PROJECTS_FILE, *loops, path / SERVERS_FILE) if file.is_file()]
+    named = (path / PROJECTS_FILE, *loops, path / SERVERS_FILE, *skills_of_project(path))
+    found = [file for file in named if file.is_file()]
     if not found:
-        what = f"{shown_path(path)}: has no {PROJECTS_FILE}, {LOOPS_FOLDER}/ or {SERVERS_FILE} to trust"
+        what = f"{shown_path(path)}: has no {PROJECTS_FILE}, {LOOPS_FOLDER}/, {SERVERS_FILE} or skills to trust"
         raise UsageError(what, hint="acp init writes a projects.toml")
     return found
 
 
 def commands_of(file: Path) -> tuple[Command, ...]:
-    """The commands of a projects.toml, a loop or a .mcp.json. Raises UsageError if it is none of them or broken."""
+    """The commands of a projects.toml, a loop or a .mcp.json, or a skill as it stands.
+
+    Raises UsageError if it is none of them or broken.
+    """
+    if file.name == SKILL_FILE:
+        return skill_commands(file)
     if file.name == SERVERS_FILE:
         return _server_commands(file)
     if file.parent.name == LOOPS_FOLDER and file.suffix in SUFFIXES:
         return tuple(commands_in(read_source(file)[0].data, ""))
     if file.suffix == ".toml" or not file.exists():
         return load_projects(file).commands()
-    what = f"{shown_path(file)}: is no {PROJECTS_FILE}, no loop and no {SERVERS_FILE}"
+    what = f"{shown_path(file)}: is no {PROJECTS_FILE}, no loop, no {SERVERS_FILE} and no {SKILL_FILE}"
     raise UsageError(what, hint=f"acp trust takes such a file, or a folder with a {PROJECTS_FILE}")
 
 

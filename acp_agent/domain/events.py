@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter
 
 from acp_agent.domain.base import Frozen
 from acp_agent.domain.errors import ModelFault
+from acp_agent.domain.events_skills import SkillActivated
 from acp_agent.domain.message import Reply
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.request import RunRequest
@@ -318,6 +319,7 @@ Fact = Annotated[
     | GateStarted
     | GateFinished
     | Committed
+    | SkillActivated
     | CancelAsked
     | Parked
     | Resumed

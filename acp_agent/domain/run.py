@@ -36,8 +36,10 @@ from acp_agent.domain.events import (
     WaitingFor,
     WorkspacePrepared,
 )
+from acp_agent.domain.events_skills import SkillActivated
 from acp_agent.domain.message import AssistantMessage, Message, ToolCall, ToolMessage, UserMessage
 from acp_agent.domain.request import RunRequest
+from acp_agent.domain.skill import ActiveSkill
 from acp_agent.domain.tool import Intent, PlanStep, ToolResult
 
 _AFTER_A_WAIT = (RunStarted, WorkspacePrepared, Resumed, ApprovalGiven, CancelAsked, LateResult, Accepted, Rejected)
@@ -71,7 +73,7 @@ class RunState(Frozen):
     """Where a run stands after an event. `calls` are open ones in the order given; `failures` since the last reply.
 
     `active` is the time in seconds that drivers spent on it, without the waits between them; `answer` is the last check
-    of the final words, `answer_tries` how many of them failed.
+    of the final words, `answer_tries` how many of them failed. `skills` are in force, and in every context from now on.
     """
 
     run_id: str = ""
@@ -88,6 +90,7 @@ class RunState(Frozen):
     spent: Spent = Field(default_factory=Spent)
     seen: dict[str, str | None] = Field(default_factory=dict)
     plan: tuple[PlanStep, ...] = ()
+    skills: tuple[ActiveSkill, ...] = ()
     asked: ApprovalAsked | None = None
     limit: LimitReason | None = None
     limit_detail: str = ""
@@ -255,6 +258,13 @@ def _closed(state: RunState, call_id: str, result: ToolResult) -> dict[str, obje
     }
 
 
+def _with_skill(state: RunState, fact: SkillActivated) -> tuple[ActiveSkill, ...]:
+    """The skills with one more; its instructions are on record once, in the result of its call or in the fact."""
+    carried = (message.text for message in state.messages if message.role == "tool" and message.call_id == fact.call_id)
+    skill = ActiveSkill(name=fact.name, digest=fact.digest, text=fact.text or next(carried, ""))
+    return (*(other for other in state.skills if other.name != fact.name), skill)
+
+
 def result_text(result: ToolResult) -> str:
     """What the model reads of a result: its output, and for an error its kind and hint."""
     if result.status == "ok":
@@ -280,6 +290,8 @@ def _lived(state: RunState, fact: Fact) -> dict[str, object]:
     match fact:
         case RunStarted():
             return {"request": fact.request, "messages": (UserMessage(text=fact.request.prompt),)}
+        case SkillActivated():
+            return {"skills": _with_skill(state, fact)}
         case LimitReached():
             done = state.final_done or not fact.last_call
             return {"limit": fact.limit, "limit_detail": fact.detail, "final_done": done}

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from acp_agent.domain.base import Frozen
+from acp_agent.domain.skill import SkillActivation
 
 
 class Risk(IntEnum):
@@ -63,7 +64,8 @@ class ToolResult(Frozen):
     try next, `retryable` whether the same call may succeed later. `seen` maps each path whose content the model now
     knows to its SHA-256. `diff` is a unified diff for people. `omitted` counts the bytes cut from `output`. `sandbox`
     is the level in force for commands (`bwrap`, `none`). `exit_status` and `seconds` belong to commands. `origin` says
-    where the output comes from, `network` which hosts a call that asked for any reached.
+    where the output comes from, `network` which hosts a call that asked for any reached. `skill` is the one whose
+    instructions `output` is.
     """
 
     status: ResultStatus
@@ -80,6 +82,7 @@ class ToolResult(Frozen):
     plan: tuple["PlanStep", ...] | None = None
     origin: Origin = "project"
     network: NetworkUse | None = None
+    skill: SkillActivation | None = None
 
 
 class PlanStep(Frozen):

@@ -22,6 +22,7 @@ from acp_agent.fleet.checkout import Place
 from acp_agent.fleet.demonstration import demonstrated
 from acp_agent.fleet.plan import Agent, Job, Plan, Price, Target, build, streams
 from acp_agent.fleet.resolve import Resolved, Site, resolve
+from acp_agent.fleet.skills import with_skills
 from acp_agent.fleet.tidy import Leftover, drop_if_empty, tidy
 from acp_agent.fleet.view import BatchView
 from acp_agent.runs.bus import Bus, Subscription
@@ -53,6 +54,7 @@ class Batches:
         """What `ask` would start; spends and writes nothing. UsageError 2, NothingSelected 5, Refused 6."""
         settings = self.models.settings
         found = await resolve(ask, self.cwd, self.environ)
+        found = await with_skills(found, self.environ, settings.table.skills.disabled)
         await self._check_commands(found)
         models, source = await self._chains(ask, found)
         max_cost = _least(ask.max_cost, found.per_batch, settings.table.budget.per_batch)

@@ -28,4 +28,4 @@ async def _with_facts(target: Target) -> Target:
     site = target.site
     facts = await gather(site.project, site.root, site.subdir)
     agent = replace(target.agent, role_prompt=role_text(facts.for_a_small_model()))
-    return Target(agent=agent, site=replace(site, instructions=""))
+    return Target(agent=agent, site=replace(site, instructions="", skills=()))

@@ -209,6 +209,7 @@ def _planned(job: Job, target: Target, batch_id: str, worktrees: Path, price: Ca
         role=agent.role,
         role_prompt=agent.role_prompt,
         instructions=target.site.instructions,
+        skills=target.site.skills,
         mode=Mode.PLAN if job.read_only else agent.mode,
         read_only=job.read_only,
         commit=job.commit,

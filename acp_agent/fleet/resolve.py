@@ -15,6 +15,7 @@ from acp_agent.config.projects import Project, ProjectsFile, Task, load_projects
 from acp_agent.config.trust import require_trust
 from acp_agent.domain.errors import NothingSelected, Refused, UsageError
 from acp_agent.domain.request import Gate
+from acp_agent.domain.skill import SkillEntry
 from acp_agent.fleet.ask import RunAsk
 from acp_agent.fleet.repository import dirty_files, repository
 from acp_agent.fleet.select import HOW, Selection, select
@@ -45,6 +46,7 @@ class Site:
     setup: str | None = None
     gates: tuple[Gate, ...] = ()
     instructions: str = ""
+    skills: tuple[SkillEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from acp_agent.domain.events import Parked, ToolFinished, ToolRefused, ToolStarted
+from acp_agent.domain.events import Fact, Parked, ToolFinished, ToolRefused, ToolStarted
 from acp_agent.domain.ports import Prepared, Tools
 from acp_agent.domain.run import OpenCall
 from acp_agent.domain.tool import Intent, ToolResult
 from acp_agent.domain.weight import Weight
+from acp_agent.runs.skills import activated
 
 if TYPE_CHECKING:
     from acp_agent.runs.driver import Driver
@@ -80,11 +81,10 @@ async def _finish(driver: "Driver", ready: list[tuple[OpenCall, Prepared]]) -> N
         results[open_call.call.call_id] = await prepared.run()
 
     async def record(calls: Sequence[OpenCall]) -> None:
-        finished = [
-            ToolFinished(call_id=call_id, tool=open_call.call.name, result=results.get(call_id) or _cut_off(driver))
-            for open_call in calls
-            if (call_id := open_call.call.call_id)
-        ]
+        finished: list[Fact] = []
+        for call in (open_call.call for open_call in calls):
+            result, taken_up = activated(driver.state.skills, call, results.get(call.call_id) or _cut_off(driver))
+            finished += [ToolFinished(call_id=call.call_id, tool=call.name, result=result), *taken_up]
         if finished:
             await driver.record(*finished)
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 import anyio
+import anyio.to_thread
 
 from acp_agent.config.settings import Settings
 from acp_agent.config.settings_tables import Role
+from acp_agent.config.skills import Skills, find_skills
 from acp_agent.domain.budget import Limits
 from acp_agent.domain.errors import Refused, UsageError
 from acp_agent.domain.events import ApprovalAsked, CancelAsked, Event, SessionChanged
@@ -27,6 +29,7 @@ from acp_agent.runs.models import Models
 from acp_agent.runs.port import Engine
 from acp_agent.runs.runner import Runner
 from acp_agent.runs.sessions import Sessions
+from acp_agent.runs.skills import chosen_skill
 
 Verdict = Literal["allow", "always", "deny"]
 Ask = Callable[[ApprovalAsked], Awaitable[Verdict]]
@@ -75,7 +78,8 @@ class Conversations:
     async def _prompt(self, session: SessionState, text: str, turn: Turn, tell: Tell, ask: Ask) -> RunState:
         await self._close_interrupted(session.session_id)
         request = await self.request(session, text)
-        turn.run_id = await self.runner.start(request, self.actor)
+        taken_up = await chosen_skill(text, request.skills)
+        turn.run_id = await self.runner.start(request, self.actor, taken_up)
         if turn.is_cancelled:
             await self.journal.note(turn.run_id, [CancelAsked()], self.actor)
         with self.bus.subscribe(turn.run_id) as subscription:
@@ -109,6 +113,7 @@ class Conversations:
         chain = self.models.named(flag=session.model, role=session.role)
         if chain is None:
             chain = (await self.models.found()).models
+        found = await anyio.to_thread.run_sync(self.skills, session.cwd)
         return RunRequest(
             prompt=text,
             title=title_of(text),
@@ -123,7 +128,12 @@ class Conversations:
             effort=session.effort,
             limits=self._limits(role, chain),
             attended=True,
+            skills=found.entries,
         )
+
+    def skills(self, cwd: str) -> Skills:
+        """The skills on offer to a session that works in `cwd`. Reads files."""
+        return find_skills(Path(cwd), self.models.environ, self.settings.table.skills.disabled)
 
     def _limits(self, role: Role, chain: tuple[str, ...]) -> Limits:
         """What a run of that role may use. Raises Refused where its cap cannot be kept, for want of a price."""

@@ -61,7 +61,7 @@ class Driver:
         self.claim = claim
         self.parts = parts
         self.past = past
-        self.state = RunState(seen=past.seen)
+        self.state = RunState(seen=past.seen, skills=past.skills)
         self.tools: Tools | None = None
         self.weights: Weights = {}
         self.effect: anyio.CancelScope | None = None

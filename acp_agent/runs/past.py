@@ -9,6 +9,7 @@ from acp_agent.domain.base import Frozen
 from acp_agent.domain.message import Message
 from acp_agent.domain.ports import Journal
 from acp_agent.domain.run import RunState, fold
+from acp_agent.domain.skill import ActiveSkill
 
 MOST_KEPT = 64
 
@@ -20,6 +21,7 @@ class Past(Frozen):
 
     messages: tuple[Message, ...] = ()
     seen: dict[str, str | None] = Field(default_factory=dict)
+    skills: tuple[ActiveSkill, ...] = ()
     cost: float = 0.0
     cost_known: bool = True
 
@@ -51,9 +53,11 @@ class Pasts:
 
 def after(past: Past, run: RunState) -> Past:
     """`past` with one more run."""
+    taken_up = {skill.name for skill in run.skills}
     return Past(
         messages=(*past.messages, *run.messages),
         seen={**past.seen, **run.seen},
+        skills=(*(skill for skill in past.skills if skill.name not in taken_up), *run.skills),
         cost=past.cost + run.spent.cost,
         cost_known=past.cost_known and run.spent.cost_known,
     )

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from acp_agent.domain.budget import Cap
 from acp_agent.domain.errors import Refused, UsageError
-from acp_agent.domain.events import ApprovalGiven, CancelAsked, Decision, Event, RunStarted
+from acp_agent.domain.events import ApprovalGiven, CancelAsked, Decision, Event, Fact, RunStarted
 from acp_agent.domain.message import Word
 from acp_agent.domain.ports import Claim, NewStream
 from acp_agent.domain.request import RunRequest
@@ -30,9 +30,9 @@ class Runner:
         self._drivers: dict[str, Driver] = {}
         self._pasts = Pasts(parts.journal)
 
-    async def start(self, request: RunRequest, actor: str = "user") -> str:
-        """Queue a new run, in one transaction; returns its id."""
-        stream = new_run(request)
+    async def start(self, request: RunRequest, actor: str = "user", facts: Sequence[Fact] = ()) -> str:
+        """Queue a new run, with `facts` that hold from its start, in one transaction; returns its id."""
+        stream = new_run(request, facts)
         await self._parts.journal.create([stream], actor)
         return stream.stream_id
 
@@ -128,15 +128,15 @@ class Runner:
         await engine.submit(run_ids)
 
 
-def new_run(request: RunRequest) -> NewStream:
-    """The stream of a new run, with its own budget and session where the request names none."""
+def new_run(request: RunRequest, facts: Sequence[Fact] = ()) -> NewStream:
+    """The stream of a new run: its first fact and then `facts`, a budget, and a session if it names none."""
     run_id = new_id("r")
     scope = f"run:{run_id}"
     scopes = (scope, *request.scopes)
     session = request.session_id or new_id("s")
     complete = request.model_copy(update={"scopes": scopes, "session_id": session})
     cap = Cap(scope=scope, cap=request.limits.max_cost)
-    return NewStream(stream_id=run_id, kind="run", facts=(RunStarted(request=complete),), caps=(cap,))
+    return NewStream(stream_id=run_id, kind="run", facts=(RunStarted(request=complete), *facts), caps=(cap,))
 
 
 def _over(state: RunState) -> bool:

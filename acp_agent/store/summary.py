@@ -25,6 +25,7 @@ from acp_agent.domain.events import (
     ToolStarted,
     WorkspacePrepared,
 )
+from acp_agent.domain.events_skills import SkillActivated
 
 Value = str | int | float | bool | None
 Columns = dict[str, Value]
@@ -178,6 +179,8 @@ def _happened(fact: Fact) -> str | None:
             return f"waiting for {fact.waiting}: {fact.detail}"
         case RunEnded():
             return f"ended {fact.reason}"
+        case SkillActivated():
+            return f"skill {fact.name}"
         case Accepted():
             return f"accepted into {fact.target}"
         case WorkspacePrepared() | Rejected():

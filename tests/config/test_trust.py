@@ -166,12 +166,12 @@ def test_a_folder_stands_for_its_projects_its_loops_and_its_servers(folder: Path
     [
         ("gone.toml", None, "gone.toml: no such file"),
         ("gone", None, "gone: no such file"),
-        ("x.txt", "x", "x.txt: is no projects.toml, no loop and no .mcp.json"),
+        ("x.txt", "x", "x.txt: is no projects.toml, no loop, no .mcp.json and no SKILL.md"),
         ("loops/a.md", "+++\nx = 1\n", "loops/a.md:1: the front matter has no closing +++"),
         ("loops/a.md", "+++\n\nx =\n+++\n", "loops/a.md:3: broken TOML: Invalid value"),
         (".mcp.json", "{\n", ".mcp.json:2: broken JSON: Expecting property name enclosed in double quotes, column 1"),
         (".mcp.json", "[]", ".mcp.json: mcpServers: should be a table of servers"),
-        ("empty/x", "", "empty: has no projects.toml, loops/ or .mcp.json to trust"),
+        ("empty/x", "", "empty: has no projects.toml, loops/, .mcp.json or skills to trust"),
     ],
 )
 def test_what_cannot_be_trusted_is_told_and_stores_nothing(

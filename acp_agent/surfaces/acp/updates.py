@@ -39,6 +39,8 @@ KINDS = {
     "write_file": "edit",
     "shell": "execute",
     "plan": "think",
+    "activate_skill": "read",
+    "read_skill_file": "read",
 }
 """The protocol's kind of each of our tools."""
 

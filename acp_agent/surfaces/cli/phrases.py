@@ -106,6 +106,7 @@ _PHRASES: Mapping[str, Callable[[Data], str]] = {
     "gate_started": lambda data: f"gate {data['gate']}: {data['command']}",
     "gate_finished": _gate_finished,
     "committed": _committed,
+    "skill_activated": lambda data: f"skill {data['name']} ({data['scope']}) is in force",
     "cancel_asked": _noted("cancel asked"),
     "parked": lambda data: f"waits ({data['waiting']}): {data['detail']}",
     "resumed": lambda data: f"taken up again (fence {data['fence']})",

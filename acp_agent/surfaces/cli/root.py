@@ -25,6 +25,7 @@ COMMANDS = {
     "cancel": (_HERE + "steer:cancel", "End runs that are queued, running or waiting."),
     "approve": (_HERE + "approve:approve", "Answer what a run is waiting for."),
     "models": (_HERE + "models:models", "Say which models were found, and try them."),
+    "skills": (_HERE + "skills:skills", "List skills, and check those you write."),
     "doctor": (_HERE + "doctor:doctor", "Check what acp needs on this machine."),
     "completion": (_HERE + "completion:completion", "Print the completion script of a shell."),
 }

@@ -22,6 +22,7 @@ FORBIDDEN = (
     "sqlalchemy",
     "sqlmodel",
     "starlette",
+    "yaml",
 )
 PROBE = f"""
 import sys

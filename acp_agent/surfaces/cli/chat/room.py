@@ -11,6 +11,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from acp_agent.app import App, open_app
 from acp_agent.config.settings import DEFAULT_ROLE, resolve_chain
+from acp_agent.config.skills import Skills
 from acp_agent.domain.budget import Spent
 from acp_agent.domain.errors import NothingSelected, UsageError
 from acp_agent.domain.events import Event, SessionChanged, SessionStarted
@@ -97,6 +98,10 @@ class Room:
     def told(self) -> list[Event]:
         """The whole conversation so far."""
         return self.call(self.app.sessions.told, self.session.session_id) if self.session.session_id else []
+
+    def skills(self) -> Skills:
+        """The skills on offer here."""
+        return self.app.conversations.skills(self.session.cwd)
 
     def model(self) -> tuple[tuple[str, ...], str]:
         """The chain the next turn asks, and why that one. Raises UsageError where there is none."""

@@ -44,14 +44,16 @@ class Unknown(NamedTuple):
     advice: str
 
 
-def parse(text: str) -> Command | Unknown | None:
-    """What a typed text is: a command, an unknown one, or (None) a message for the model."""
+def parse(text: str, skills: Sequence[str] = ()) -> Command | Unknown | None:
+    """What a typed text is: a command, an unknown one, or (None) a message for the model, maybe with a skill's name."""
     if not text.startswith("/"):
         return None
     word, _, argument = text[1:].partition(" ")
     name = ALIASES.get(word.strip().lower(), word.strip().lower())
     argument = one_line(argument)
     if name not in COMMANDS:
+        if word in skills:
+            return None
         return Unknown(_advice(word))
     if argument and not COMMANDS[name][0]:
         return Unknown(f"/{name} takes nothing behind it; begin with a space to send the text to the model")
@@ -65,12 +67,13 @@ def _advice(word: str) -> str:
     return f"there is no command /{shown}{meant} /help lists them; begin with a space to send the text to the model"
 
 
-def completions(line: str, models: Sequence[str]) -> list[str]:
+def completions(line: str, models: Sequence[str], skills: Sequence[str] = ()) -> list[str]:
     """What the last word of a line that begins with a slash can become."""
     if not line.startswith("/"):
         return []
     word, space, argument = line.partition(" ")
     if not space:
-        return [f"/{name} " if COMMANDS[name][0] else f"/{name}" for name in COMMANDS if f"/{name}".startswith(word)]
+        ours = [f"/{name} " if COMMANDS[name][0] else f"/{name}" for name in COMMANDS if f"/{name}".startswith(word)]
+        return ours + [f"/{name} " for name in skills if name not in COMMANDS and f"/{name}".startswith(word)]
     offered = {"/mode": list(MODES), "/model": list(models)}.get(word, [])
     return [name for name in offered if name.startswith(argument)]

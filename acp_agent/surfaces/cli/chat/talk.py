@@ -35,6 +35,7 @@ class Talk:
         self._narration = Narration(screen)
         self._consent = Consent(screen, self._narration, read)
         self._offered: list[str] = []
+        self._offered_skills: list[str] | None = None
 
     def greet(self) -> None:
         """Model and why, mode, directory. Raises UsageError where there is no model."""
@@ -81,7 +82,7 @@ class Talk:
 
     def hear(self, text: str) -> int | None:
         """Obey a command or take a turn; returns its exit code, None for `/quit`. Raises UsageError, Refused, Left."""
-        match slash.parse(text):
+        match slash.parse(text, self._skills() if text.startswith("/") else ()):
             case None:
                 return self._turn(text.strip()) if text.strip() else int(ExitCode.OK)
             case slash.Unknown(advice):
@@ -103,7 +104,12 @@ class Talk:
         """What a typed line may become."""
         settings = self._room.app.settings.table
         models = [DEFAULT, *settings.models, *(ROLE + role for role in settings.roles), *self._offered]
-        return slash.completions(line, models)
+        return slash.completions(line, models, self._skills() if line.startswith("/") else ())
+
+    def _skills(self) -> list[str]:
+        if self._offered_skills is None:
+            self._offered_skills = [skill.name for skill in self._room.skills().entries]
+        return self._offered_skills
 
     def _turn(self, text: str) -> int:
         self._room.begin()
@@ -127,7 +133,8 @@ class Talk:
 
     def _help(self, argument: str) -> None:
         rows = [(f"/{name} {takes}".strip(), about) for name, (takes, about) in slash.COMMANDS.items()]
-        self._screen.listing([*rows, *slash.KEYS])
+        taken_up = ", ".join(f"/{name}" for name in self._skills() if name not in slash.COMMANDS)
+        self._screen.listing([*rows, *slash.KEYS, ("Skills", f"Begin a message with one to take it up: {taken_up}")])
 
     def _mode(self, argument: str) -> None:
         if not argument:
