@@ -39,6 +39,7 @@ from acp_agent.store.owner import owner_of_this_process
 from acp_agent.tools.guard import open_tools
 from acp_agent.tools.sandbox.model import Sandbox
 from acp_agent.tools.skills import skill_tools
+from acp_agent.tools.snapshots import ShadowSnapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,8 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
     try:
         async with SqliteJournal(path, crash=_crash_points(environ)) as journal:
             places = GitWorkplaces(SandboxedCommands(sandbox, redact), SandboxedCommands(sandbox, redact, network=True))
-            runner = Runner(Parts(journal, gateway, _tools(redact, sandbox), places, bus))
+            snapshots = ShadowSnapshots(state_dir(environ), environ)
+            runner = Runner(Parts(journal, gateway, _tools(redact, sandbox), places, snapshots, bus))
             engine = LocalEngine(journal, runner, owner_of_this_process())
             models = Models(settings, environ, gateway)
             batches = Batches(environ, cwd, models, journal, runner, engine, bus)

@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter
 
 from acp_agent.domain.base import Frozen
 from acp_agent.domain.errors import ModelFault
+from acp_agent.domain.events_files import FilesSnapshot, Undone
 from acp_agent.domain.events_skills import SkillActivated
 from acp_agent.domain.message import Reply
 from acp_agent.domain.policy import Mode
@@ -324,6 +325,8 @@ Fact = Annotated[
     | Parked
     | Resumed
     | LateResult
+    | FilesSnapshot
+    | Undone
     | RunEnded
     | Accepted
     | Rejected

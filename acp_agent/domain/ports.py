@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from acp_agent.domain.base import Frozen
 from acp_agent.domain.budget import Cap, Quote, Reservation, Settlement
 from acp_agent.domain.events import Committed, Event, Fact, GateFinished
+from acp_agent.domain.events_files import FilesSnapshot
 from acp_agent.domain.message import Message, Reply, ToolCall, Usage, Word
 from acp_agent.domain.request import Gate, Workplace
 from acp_agent.domain.session import SessionSummary
@@ -65,6 +66,11 @@ class Prepared(Protocol):
         """What it weighs now that its paths are resolved; what was decided about another weight does not hold."""
         ...
 
+    @property
+    def originals(self) -> Mapping[str, bytes]:
+        """What the files it will change hold now, by path, where it knows which they are."""
+        ...
+
     async def run(self) -> ToolResult:
         """Do it. Errors of the tool are results; only cancellation and bugs raise."""
         ...
@@ -95,6 +101,22 @@ class Tools(Protocol):
 
         A result: it took effect, or can no longer. A Prepared: it did not happen, do it. None: nobody can tell.
         """
+        ...
+
+
+class Snapshots(Protocol):
+    """Keeps what a run may need to take its changes back."""
+
+    async def keep(self, run_id: str, originals: Mapping[str, bytes]) -> None:
+        """Keep contents before they are changed. Raises AcpAgentError where that cannot be done."""
+        ...
+
+    async def before(self, run_id: str, of: str, root: str) -> FilesSnapshot:
+        """The files of `root` right before `of` (a call's id, `gate:NAME`), or the reason why they were not kept."""
+        ...
+
+    async def after(self, run_id: str, before: FilesSnapshot, root: str, *, late: bool = False) -> FilesSnapshot:
+        """What changed since `before`; `late` where a kill came between and somebody else may have changed files."""
         ...
 
 

@@ -36,6 +36,7 @@ from acp_agent.domain.events import (
     WaitingFor,
     WorkspacePrepared,
 )
+from acp_agent.domain.events_files import FilesSnapshot, Undone
 from acp_agent.domain.events_skills import SkillActivated
 from acp_agent.domain.message import AssistantMessage, Message, ToolCall, ToolMessage, UserMessage
 from acp_agent.domain.request import RunRequest
@@ -43,6 +44,9 @@ from acp_agent.domain.skill import ActiveSkill
 from acp_agent.domain.tool import Intent, PlanStep, ToolResult
 
 _AFTER_A_WAIT = (RunStarted, WorkspacePrepared, Resumed, ApprovalGiven, CancelAsked, LateResult, Accepted, Rejected)
+
+NAMED = 20
+"""Files that the message about an undo names."""
 
 Phase = Literal["proposed", "asked", "allowed", "denied", "started", "unknown"]
 
@@ -74,6 +78,8 @@ class RunState(Frozen):
 
     `active` is the time in seconds that drivers spent on it, without the waits between them; `answer` is the last check
     of the final words, `answer_tries` how many of them failed. `skills` are in force, and in every context from now on.
+    `snapshots` are those from before something that has not ended yet, `told_later` messages that wait until no call is
+    open.
     """
 
     run_id: str = ""
@@ -104,6 +110,9 @@ class RunState(Frozen):
     waiting: Parked | None = None
     ended: RunEnded | None = None
     landed: Accepted | Rejected | None = None
+    snapshots: dict[str, FilesSnapshot] = Field(default_factory=dict)
+    undone: Undone | None = None
+    told_later: tuple[UserMessage, ...] = ()
 
     @property
     def started_calls(self) -> tuple[OpenCall, ...]:
@@ -159,6 +168,8 @@ def _changes(state: RunState, fact: Fact) -> dict[str, object]:
             return _acted(state, fact)
         case WorkspacePrepared() | GateFinished() | Committed():
             return _worked(state, fact)
+        case FilesSnapshot() | Undone():
+            return _filed(state, fact)
         case _:
             return _lived(state, fact)
 
@@ -250,9 +261,12 @@ def _closed(state: RunState, call_id: str, result: ToolResult) -> dict[str, obje
     if closed is None:
         return {}
     answer = ToolMessage(call_id=call_id, name=closed.name, text=result_text(result))
+    calls = tuple(open_call for open_call in state.calls if open_call.call.call_id != call_id)
+    later = () if calls else state.told_later
     return {
-        "calls": tuple(open_call for open_call in state.calls if open_call.call.call_id != call_id),
-        "messages": (*state.messages, answer),
+        "calls": calls,
+        "messages": (*state.messages, answer, *later),
+        "told_later": state.told_later if calls else (),
         "seen": {**state.seen, **result.seen},
         "plan": state.plan if result.plan is None else result.plan,
     }
@@ -284,6 +298,32 @@ def _worked(state: RunState, fact: WorkspacePrepared | GateFinished | Committed)
             return {"committed": fact}
         case _:
             assert_never(fact)
+
+
+def _filed(state: RunState, fact: FilesSnapshot | Undone) -> dict[str, object]:
+    if isinstance(fact, FilesSnapshot):
+        others = {of: snapshot for of, snapshot in state.snapshots.items() if of != fact.of}
+        open_still = fact.moment == "before" and fact.tree is not None
+        return {"snapshots": {**others, fact.of: fact} if open_still else others}
+    known = {} if fact.files > len(fact.paths) or fact.commit else state.seen
+    changes: dict[str, object] = {
+        "undone": fact,
+        "seen": {path: seen for path, seen in known.items() if path not in fact.paths},
+    }
+    # Between a call and its result no provider takes another message.
+    if state.calls:
+        return {**changes, "told_later": (*state.told_later, UserMessage(text=undone_text(fact)))}
+    return {**changes, "messages": (*state.messages, UserMessage(text=undone_text(fact)))}
+
+
+def undone_text(fact: Undone) -> str:
+    """What the model is told of an undo: its view of these files is not what stands there now."""
+    if fact.commit is not None:
+        return f"[A person reverted your changes on branch {fact.target}. Read files again before you change them.]"
+    what = "brought back what had been undone" if fact.redone else "undid your changes"
+    since = f" after step {fact.to_step}" if fact.to_step and not fact.redone else ""
+    named = ", ".join(fact.paths[:NAMED]) + (f" and {fact.files - NAMED} more" if fact.files > NAMED else "")
+    return f"[A person {what}{since}: {named}. Read these files again before you change them.]"
 
 
 def _lived(state: RunState, fact: Fact) -> dict[str, object]:

@@ -10,6 +10,7 @@ from acp_agent.domain.ports import Prepared, Tools
 from acp_agent.domain.run import OpenCall
 from acp_agent.domain.tool import Intent, ToolResult
 from acp_agent.domain.weight import Weight
+from acp_agent.runs.keeping import keep_before, snapshot_after
 from acp_agent.runs.skills import activated
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ async def act(driver: "Driver", calls: tuple[OpenCall, ...]) -> None:
     if not ready:
         return
     await driver.record(
+        *await keep_before(driver, ready),
         *(
             ToolStarted(
                 call_id=open_call.call.call_id,
@@ -42,7 +44,7 @@ async def act(driver: "Driver", calls: tuple[OpenCall, ...]) -> None:
                 traits=tuple(sorted(prepared.weight.traits)),
             )
             for open_call, prepared in ready
-        )
+        ),
     )
     await _finish(driver, ready)
 
@@ -65,10 +67,14 @@ async def recover(driver: "Driver", open_call: OpenCall) -> None:
     outcome = await tools.recover(open_call.call, intent, driver.state.seen)
     call = open_call.call
     if outcome is None:
+        after = await snapshot_after(driver, call.call_id)
         detail = f"{intent.title or call.name}: it had begun when the process died; whether it took effect is unknown."
-        await driver.record(Parked(waiting="outcome_unknown", call_id=call.call_id, detail=detail))
+        await driver.record(*after, Parked(waiting="outcome_unknown", call_id=call.call_id, detail=detail))
     elif isinstance(outcome, ToolResult):
-        await driver.record(ToolFinished(call_id=call.call_id, tool=call.name, result=outcome))
+        await driver.record(
+            *await snapshot_after(driver, call.call_id),
+            ToolFinished(call_id=call.call_id, tool=call.name, result=outcome),
+        )
     else:
         await _finish(driver, [(open_call, outcome)])
 
@@ -85,8 +91,9 @@ async def _finish(driver: "Driver", ready: list[tuple[OpenCall, Prepared]]) -> N
         for call in (open_call.call for open_call in calls):
             result, taken_up = activated(driver.state.skills, call, results.get(call.call_id) or _cut_off(driver))
             finished += [ToolFinished(call_id=call.call_id, tool=call.name, result=result), *taken_up]
+        after = [fact for one in calls for fact in await snapshot_after(driver, one.call.call_id)]
         if finished:
-            await driver.record(*finished)
+            await driver.record(*after, *finished)
 
     try:
         with anyio.move_on_after(driver.budget_left()) as scope:

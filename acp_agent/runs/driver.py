@@ -43,12 +43,13 @@ from acp_agent.domain.events import (
 )
 from acp_agent.domain.message import ToolCall
 from acp_agent.domain.ports import Claim, Tools
-from acp_agent.domain.request import RunRequest
+from acp_agent.domain.request import Gate, RunRequest
 from acp_agent.domain.run import RunState, fold
 from acp_agent.domain.tool import ToolResult, ToolSpec
 from acp_agent.domain.weight import Weights
 from acp_agent.runs.acting import act, recover
 from acp_agent.runs.answer import check_answer
+from acp_agent.runs.keeping import snapshot_after, snapshot_before
 from acp_agent.runs.parts import Parts
 from acp_agent.runs.past import Past
 from acp_agent.runs.thinking import Thinking
@@ -65,6 +66,7 @@ class Driver:
         self.tools: Tools | None = None
         self.weights: Weights = {}
         self.effect: anyio.CancelScope | None = None
+        self.kept: set[str] = set()
         self._at = time.monotonic()
         self._thinking = Thinking(self)
 
@@ -188,9 +190,7 @@ class Driver:
             case Check():
                 await self.record(check_answer(request.answer_schema or {}, self.state.text))
             case Verify(gate):
-                await self.record(GateStarted(gate=gate.name, command=gate.run))
-                with self._stoppable():
-                    await self.record(await places.check(request.workplace, gate))
+                await self._verify(gate)
             case Commit():
                 message = commit_message(request, self.state.text)
                 await self.record(await places.commit(self.claim.stream_id, request.workplace, message))
@@ -200,6 +200,15 @@ class Driver:
                 return
             case _:
                 assert_never(action)
+
+    async def _verify(self, gate: Gate) -> None:
+        of = f"gate:{gate.name}"
+        await self.record(*await snapshot_before(self, of), GateStarted(gate=gate.name, command=gate.run))
+        finished: list[Fact] = []
+        with self._stoppable():
+            finished.append(await self.parts.places.check(self.request.workplace, gate))
+        if facts := [*await snapshot_after(self, of), *finished]:
+            await self.record(*facts)
 
     @contextmanager
     def _stoppable(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from acp_agent.domain.ports import Journal, Model, Tools, Workplaces
+from acp_agent.domain.ports import Journal, Model, Snapshots, Tools, Workplaces
 from acp_agent.domain.request import RunRequest
 from acp_agent.runs.bus import Bus
 
@@ -16,4 +16,5 @@ class Parts:
     model: Model
     tools: Callable[[RunRequest, str], Awaitable[Tools]]
     places: Workplaces
+    snapshots: Snapshots
     bus: Bus = field(default_factory=Bus)

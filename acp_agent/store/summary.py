@@ -25,6 +25,7 @@ from acp_agent.domain.events import (
     ToolStarted,
     WorkspacePrepared,
 )
+from acp_agent.domain.events_files import Undone
 from acp_agent.domain.events_skills import SkillActivated
 
 Value = str | int | float | bool | None
@@ -183,6 +184,8 @@ def _happened(fact: Fact) -> str | None:
             return f"skill {fact.name}"
         case Accepted():
             return f"accepted into {fact.target}"
+        case Undone():
+            return f"{'brought back' if fact.redone else 'undone'}: {fact.files} files"
         case WorkspacePrepared() | Rejected():
             return fact.type
         case _:

@@ -195,4 +195,5 @@ def _writing(workspace: Workspace, change: _Change, title: str, what: str) -> Re
         # Never abandoned: a thread left to write behind our back would make the outcome unknown.
         return await anyio.to_thread.run_sync(write)
 
-    return Ready(Intent(title=title, before={path: old}, after={path: new}), run, change.diff.text)
+    originals = {} if change.before is None else {path: change.before}
+    return Ready(Intent(title=title, before={path: old}, after={path: new}), run, change.diff.text, originals)

@@ -156,6 +156,11 @@ class Prepared:
         """The diff it would make, for a person who must approve it; None where nobody knows before."""
         return None if self.ready.preview is None else _clean(self.guard.redactor(self.ready.preview))
 
+    @property
+    def originals(self) -> Mapping[str, bytes]:
+        """The bytes of the files it will change, by path."""
+        return self.ready.originals
+
     async def run(self) -> ToolResult:
         """Do it once. What the tool could not do is a result; only cancellation and bugs raise."""
         result: ToolResult | None = None

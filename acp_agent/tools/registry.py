@@ -3,7 +3,7 @@
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar, get_origin
 
@@ -68,11 +68,15 @@ def other_names(**ours: str) -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A call that is valid and has had no effect yet: what to record, the effect, and its diff where it is known."""
+    """A call that is valid and has had no effect yet: what to record, the effect, and its diff where it is known.
+
+    `originals` are the bytes of the files it will change, by path.
+    """
 
     intent: Intent
     run: Callable[[], Awaitable[ToolResult]]
     preview: str | None = None
+    originals: Mapping[str, bytes] = field(default_factory=dict)
 
 
 A = TypeVar("A", bound=Arguments)

@@ -10,6 +10,7 @@ import pytest
 from acp_agent.app import App
 from acp_agent.domain.budget import Cap, Limits
 from acp_agent.domain.events import BatchStarted, Event
+from acp_agent.domain.events_files import FilesSnapshot
 from acp_agent.domain.message import Word
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.ports import NewStream
@@ -19,6 +20,8 @@ from acp_agent.runs.runner import new_run
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.repos import git, make_repo
 from acp_agent.testing.script import Rule, Step
+from acp_agent.tools.kept import Kept
+from acp_agent.tools.workspace import digest
 
 OpenAgent = Callable[..., AbstractAsyncContextManager[App]]
 MakeRequest = Callable[..., RunRequest]
@@ -273,3 +276,24 @@ async def test_a_bug_of_ours_ends_the_run_with_its_trace_on_record(
             await app.engine.work(None, 1)
             state = await app.runner.state(run_id)
     assert state.reason == "error"
+
+
+@pytest.mark.bwrap
+async def test_snapshots_stand_on_record_around_commands_and_not_around_edits(
+    open_agent: OpenAgent, request_in: MakeRequest, project: Path, tmp_path: Path
+) -> None:
+    command = Step(tools=[("shell", {"command": "echo new >new.txt; rm b.txt"})])
+    with ModelServer(turns(READ_BOTH, EDIT, command, Step(text="Done."))) as server:
+        async with open_agent(server) as app:
+            state = await driven(app, request_in())
+            events = [event.data for event in await app.journal.events(state.run_id)]
+    found = [fact for fact in events if isinstance(fact, FilesSnapshot)]
+    assert [(fact.moment, fact.paths, fact.files, fact.deleted) for fact in found] == [
+        ("before", (), 0, 0),
+        ("after", ("b.txt", "new.txt"), 2, 1),
+    ]
+    assert [fact.type for fact in events].count("files_snapshot") == 2
+    assert events.index(found[0]) < events.index(found[1]) < len(events) - 1
+    assert state.snapshots == {}
+    kept = Kept.of(tmp_path / "state", state.run_id)
+    assert [kept.get(digest(data)) for data in (b"alpha\n", b"beta\n")] == [b"alpha\n", b"beta\n"]

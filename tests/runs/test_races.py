@@ -63,7 +63,7 @@ async def cancelled_as(app: App, request: RunRequest, kind: str) -> RunState:
     journal, runner, engine = meddled(app)
 
     async def cancel_first(claim: Claim, facts: Sequence[Fact]) -> None:
-        if facts[0].type == kind:
+        if any(fact.type == kind for fact in facts):
             await app.journal.note(claim.stream_id, [CancelAsked()], "test")
 
     journal.before_append = cancel_first
