@@ -7,20 +7,22 @@ from acp_agent.domain.message import AssistantMessage, Message, SystemMessage, T
 from acp_agent.domain.run import RunState
 
 
-def assemble(state: RunState, *, final: bool = False, history: tuple[Message, ...] = ()) -> tuple[Message, ...]:
+def assemble(
+    state: RunState, *, final: bool = False, history: tuple[Message, ...] = (), notes: tuple[str, ...] = ()
+) -> tuple[Message, ...]:
     """The messages of the next call: the system message, `history` of the session, then the run's own conversation.
 
     A skill in force stands in the system message unless the conversation still carries it: whatever is left out of the
-    conversation, no skill ever is. Every tool call has its result: one that was cut off gets a line that says so. A
-    `final` call ends with a remark that asks for the summary.
+    conversation, no skill ever is. `notes` are lines about tools, as they stand now; they end the system message, which
+    changes only with them. Every tool call has its result: one that was cut off gets a line that says so. A `final`
+    call ends with a remark that asks for the summary.
     """
     request = state.request
     if request is None:
         raise ValueError("a run without its first event has no context")
     rest = _closed((*history, *state.messages))
-    system = SystemMessage(
-        text="\n\n".join((system_text(request, state.path or request.workplace.root), *_pinned(state, rest)))
-    )
+    parts = [system_text(request, state.path or request.workplace.root), *_pinned(state, rest), "\n".join(notes)]
+    system = SystemMessage(text="\n\n".join(filter(None, parts)))
     remark = (UserMessage(text=_final_text(request.answer_schema)),) if final else ()
     return (system, *rest, *remark)
 

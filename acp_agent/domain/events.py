@@ -123,7 +123,8 @@ class ApprovalAsked(Frozen):
     """A person must decide about one call; the run waits. `preview` is the unified diff it would make, where known.
 
     `name` is what a person allows who allows such calls always: the tool, or one command in one directory. The answer
-    holds for `binding` alone: the same tool, arguments, directory and level of the sandbox.
+    holds for `binding` alone: the same tool, arguments, directory and level of the sandbox. `dry_run` is what the
+    tool's own dry run said of the effect, at risk 3 and up.
     """
 
     type: Literal["approval_asked"] = "approval_asked"
@@ -135,6 +136,7 @@ class ApprovalAsked(Frozen):
     name: str = ""
     binding: str = ""
     reasons: tuple[str, ...] = ()
+    dry_run: str | None = None
 
 
 class ApprovalGiven(Frozen):

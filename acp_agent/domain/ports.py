@@ -71,6 +71,10 @@ class Prepared(Protocol):
         """What the files it will change hold now, by path, where it knows which they are."""
         ...
 
+    async def rehearse(self) -> str | None:
+        """What its dry run says, for the person who must approve it; None where it has none."""
+        ...
+
     async def run(self) -> ToolResult:
         """Do it. Errors of the tool are results; only cancellation and bugs raise."""
         ...
@@ -80,17 +84,26 @@ class Tools(Protocol):
     """The one way a tool is called, bound to a workspace."""
 
     def specs(self) -> Mapping[str, ToolSpec]:
-        """The tools on offer, by name."""
+        """The tools that can be called, by name."""
         ...
 
     async def weigh(self, call: ToolCall) -> Weight:
         """What `call` weighs, without any effect; one that `prepare` will refuse weighs what its tool does."""
         ...
 
-    async def prepare(self, call: ToolCall, seen: Mapping[str, str | None]) -> Prepared | ToolResult:
+    def offered(self) -> tuple[ToolSpec, ...]:
+        """The tools whose schema the model is shown."""
+        ...
+
+    def notes(self) -> tuple[str, ...]:
+        """What the model should know of tools it is not shown, a line each."""
+        ...
+
+    async def prepare(self, call: ToolCall, seen: Mapping[str, str | None], key: str = "") -> Prepared | ToolResult:
         """Validate `call` (with one repair of its arguments) without any effect; a result means it is refused.
 
-        `seen` maps workspace-relative paths to the SHA-256 the model last saw.
+        `seen` maps workspace-relative paths to the SHA-256 the model last saw. `key` is the idempotency key that the
+        effect will be handed (`domain.tool.call_key`).
         """
         ...
 
@@ -101,6 +114,10 @@ class Tools(Protocol):
 
         A result: it took effect, or can no longer. A Prepared: it did not happen, do it. None: nobody can tell.
         """
+        ...
+
+    async def compensate(self, call: ToolCall, intent: Intent) -> ToolResult | None:
+        """Undo the effect of a call that finished and whose intent says that it `compensates`; None: it cannot."""
         ...
 
 

@@ -1,5 +1,6 @@
 """What a tool is to the rest: its spec, its risk, the intent before it runs and the one shape of its result."""
 
+import hashlib
 from enum import IntEnum
 from typing import Any, Literal
 
@@ -17,6 +18,11 @@ class Risk(IntEnum):
     DRAFT = 2
     EXTERNAL = 3
     IRREVERSIBLE = 4
+
+
+def call_key(run_id: str, call_id: str) -> str:
+    """The idempotency key of a call: 32 hex digits, stable per run and call."""
+    return hashlib.sha256(f"{run_id}\0{call_id}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 class ToolSpec(Frozen):
@@ -37,10 +43,13 @@ class Intent(Frozen):
     """What is recorded before a call's effect begins, enough to tell after a crash whether it happened.
 
     `before` and `after` map a workspace-relative path to the SHA-256 (hex) of its content, None where the file does not
-    exist; `title` is what a person reads ("Edit src/app.py", or the command itself).
+    exist; `title` is what a person reads ("Edit src/app.py", or the command itself). `key` is the idempotency key that
+    the effect is handed, the same for every try of this call; `compensates` says that the tool can undo the effect.
     """
 
     title: str = ""
+    key: str = ""
+    compensates: bool = False
     before: dict[str, str | None] = Field(default_factory=dict)
     after: dict[str, str | None] = Field(default_factory=dict)
 
@@ -65,7 +74,7 @@ class ToolResult(Frozen):
     knows to its SHA-256. `diff` is a unified diff for people. `omitted` counts the bytes cut from `output`. `sandbox`
     is the level in force for commands (`bwrap`, `none`). `exit_status` and `seconds` belong to commands. `origin` says
     where the output comes from, `network` which hosts a call that asked for any reached. `skill` is the one whose
-    instructions `output` is.
+    instructions `output` is. `tried` is what earlier tries of the same call failed with, oldest first.
     """
 
     status: ResultStatus
@@ -83,6 +92,7 @@ class ToolResult(Frozen):
     origin: Origin = "project"
     network: NetworkUse | None = None
     skill: SkillActivation | None = None
+    tried: tuple[str, ...] = ()
 
 
 class PlanStep(Frozen):

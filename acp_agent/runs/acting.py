@@ -8,7 +8,7 @@ import anyio
 from acp_agent.domain.events import Fact, Parked, ToolFinished, ToolRefused, ToolStarted
 from acp_agent.domain.ports import Prepared, Tools
 from acp_agent.domain.run import OpenCall
-from acp_agent.domain.tool import Intent, ToolResult
+from acp_agent.domain.tool import Intent, ToolResult, call_key
 from acp_agent.domain.weight import Weight
 from acp_agent.runs.keeping import keep_before, snapshot_after
 from acp_agent.runs.skills import activated
@@ -23,7 +23,7 @@ async def act(driver: "Driver", calls: tuple[OpenCall, ...]) -> None:
     ready: list[tuple[OpenCall, Prepared]] = []
     for open_call in calls:
         call = open_call.call
-        prepared = await tools.prepare(call, driver.state.seen)
+        prepared = await tools.prepare(call, driver.state.seen, call_key(driver.claim.stream_id, call.call_id))
         if not isinstance(prepared, ToolResult) and prepared.weight != driver.weights[call.call_id]:
             prepared = _other(prepared.weight)
         if isinstance(prepared, ToolResult):

@@ -45,7 +45,7 @@ from acp_agent.domain.message import ToolCall
 from acp_agent.domain.ports import Claim, Tools
 from acp_agent.domain.request import Gate, RunRequest
 from acp_agent.domain.run import RunState, fold
-from acp_agent.domain.tool import ToolResult, ToolSpec
+from acp_agent.domain.tool import Risk, ToolResult, ToolSpec, call_key
 from acp_agent.domain.weight import Weights
 from acp_agent.runs.acting import act, recover
 from acp_agent.runs.answer import check_answer
@@ -223,13 +223,19 @@ class Driver:
         call = action.call.call
         if self.tools is None:
             raise ValueError("a call before the workplace was prepared")
-        prepared = await self.tools.prepare(call, self.state.seen)
+        prepared = await self.tools.prepare(call, self.state.seen, call_key(self.claim.stream_id, call.call_id))
         if isinstance(prepared, ToolResult):
             await self.record(ToolRefused(call_id=call.call_id, tool=call.name, result=prepared))
             return
         title = prepared.intent.title or call.name
         specs = self.tools.specs()
         name = always_name(call, title) if specs[call.name].kind == "execute" else call.name
+        dry_run = None
+        if prepared.weight.risk >= Risk.EXTERNAL:
+            with self._stoppable():
+                dry_run = await prepared.rehearse()
+            if self.state.cancel_asked:
+                return
         await self.record(
             ApprovalAsked(
                 call_id=call.call_id,
@@ -240,6 +246,7 @@ class Driver:
                 name=name,
                 binding=prepared.weight.binding,
                 reasons=prepared.weight.reasons,
+                dry_run=dry_run,
             ),
             Parked(waiting="approval", call_id=call.call_id, detail=title),
         )

@@ -47,10 +47,11 @@ class Thinking:
         driver = self._driver
         run = driver.request
         tokens, messages = self._known
-        tools = () if action.final or driver.tools is None else tuple(driver.tools.specs().values())
+        tools = () if action.final or driver.tools is None else driver.tools.offered()
+        notes = () if action.final or driver.tools is None else driver.tools.notes()
         return ModelRequest(
             model=action.model,
-            messages=assemble(driver.state, final=action.final, history=driver.past.messages),
+            messages=assemble(driver.state, final=action.final, history=driver.past.messages, notes=notes),
             tools=tools,
             answer_schema=run.answer_schema,
             max_output=run.limits.max_output,

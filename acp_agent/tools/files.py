@@ -191,7 +191,7 @@ def _writing(workspace: Workspace, change: _Change, title: str, what: str) -> Re
         output = f"{title}: {what}, {change.diff.counts}."
         return ToolResult(status="ok", output=output, seen={path: new}, diff=change.diff.text)
 
-    async def run() -> ToolResult:
+    async def run(key: str) -> ToolResult:
         # Never abandoned: a thread left to write behind our back would make the outcome unknown.
         return await anyio.to_thread.run_sync(write)
 

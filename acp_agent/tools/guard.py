@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import anyio
 import anyio.to_thread
 from pydantic import ValidationError
 
@@ -18,6 +17,7 @@ from acp_agent.domain.weight import Weight
 from acp_agent.tools.files import edit_file, read_file, write_file
 from acp_agent.tools.listing import list_files
 from acp_agent.tools.plan import plan
+from acp_agent.tools.prepared import Prepared, failed
 from acp_agent.tools.registry import Arguments, Ready, Seen, Tool, sketch
 from acp_agent.tools.repair import Unreadable, parse_arguments
 from acp_agent.tools.sandbox.model import Sandbox, exposes_home
@@ -43,7 +43,7 @@ class Guard:
     scales: Scales = field(default_factory=Scales)
 
     def specs(self) -> Mapping[str, ToolSpec]:
-        """The tools on offer, by name."""
+        """The tools that can be called, by name."""
         return {name: tool.spec for name, tool in self.tools.items()}
 
     async def weigh(self, call: ToolCall) -> Weight:
@@ -56,8 +56,23 @@ class Guard:
         except (ToolError, OSError):
             return unread(tool, call.arguments, self.workspace, self.scales.level)
 
-    async def prepare(self, call: ToolCall, seen: Seen) -> "Prepared | ToolResult":
-        """Validate `call` without any effect. A result is a refusal, which the model reads."""
+    def offered(self) -> tuple[ToolSpec, ...]:
+        """The tools whose schema the model is shown: not those that rest after failures of their own."""
+        return tuple(tool.spec for tool in self.tools.values() if not _rests(tool))
+
+    def notes(self) -> tuple[str, ...]:
+        """What the model should know of tools it is not shown, a line each."""
+        return tuple(
+            f"The tool {name} is not available for a while: it {self.shown(tool.breaker.reason)}"
+            for name, tool in self.tools.items()
+            if tool.breaker is not None and tool.breaker.rests
+        )
+
+    async def prepare(self, call: ToolCall, seen: Seen, key: str = "") -> Prepared | ToolResult:
+        """Validate `call` without any effect. A result is a refusal, which the model reads.
+
+        `key` is the idempotency key that the effect will be handed.
+        """
         tool = self.tools.get(call.name)
         if tool is None:
             return self._refusal(_unknown(call.name, self.tools))
@@ -69,25 +84,42 @@ class Guard:
             ready = await self._prepared(tool, arguments, seen)
             weight = await self._weighed(tool, arguments)
         except ToolError as error:
-            return self.finished(_failed(error))
+            return self.finished(failed(error))
         except OSError as error:
-            return self.finished(_failed(tool_error(error, arguments.title())))
+            return self.finished(failed(tool_error(error, arguments.title())))
         # A tool that declares no paths has told them now.
         weight = self.scales.with_writes(weight, ready.intent.after, self.workspace)
-        return Prepared(self, tool, ready, self._shown(ready.intent), weight)
+        return Prepared(self, tool, ready, self._recorded(ready, key), weight)
 
-    async def recover(self, call: ToolCall, intent: Intent, seen: Seen) -> "Prepared | ToolResult | None":
-        """What became of a call whose driver died after its intent: by content hashes, or because it only looks."""
+    async def recover(self, call: ToolCall, intent: Intent, seen: Seen) -> Prepared | ToolResult | None:
+        """What became of a call whose driver died after its intent.
+
+        Told by content hashes, by the tool's own `verify`, or because it only looks.
+        """
         if intent.after:
             return await self._recover_write(call, intent, seen)
         tool = self.tools.get(call.name)
-        return await self.prepare(call, seen) if tool is not None and tool.repeatable else None
+        if tool is None:
+            return None
+        prepared = await self.prepare(call, seen, intent.key)
+        if tool.repeatable or isinstance(prepared, ToolResult):
+            return prepared if tool.repeatable else None
+        happened = await prepared.verify()
+        if happened is None:
+            return None
+        done = f"{intent.title}: it took effect before an interruption; its output is lost."
+        return self.finished(ToolResult(status="ok", output=done)) if happened else prepared
 
-    async def _recover_write(self, call: ToolCall, intent: Intent, seen: Seen) -> "Prepared | ToolResult":
+    async def compensate(self, call: ToolCall, intent: Intent) -> ToolResult | None:
+        """Undo the effect of a finished call; None where the tool cannot."""
+        prepared = await self.prepare(call, {}, intent.key)
+        return prepared if isinstance(prepared, ToolResult) else await prepared.compensate()
+
+    async def _recover_write(self, call: ToolCall, intent: Intent, seen: Seen) -> Prepared | ToolResult:
         try:
             current = await anyio.to_thread.run_sync(self._look, tuple(intent.after))
         except ToolError as error:
-            return self.finished(_failed(error))
+            return self.finished(failed(error))
         if current == intent.after:
             return self.finished(
                 ToolResult(
@@ -95,7 +127,7 @@ class Guard:
                 )
             )
         if current == intent.before:
-            return await self.prepare(call, seen)
+            return await self.prepare(call, seen, intent.key)
         return self.finished(
             ToolResult(
                 status="error",
@@ -123,14 +155,19 @@ class Guard:
         weigh = partial(self.scales.weigh, tool, arguments, self.workspace)
         return weigh() if tool.weigh is None else await anyio.to_thread.run_sync(weigh)
 
-    def _shown(self, intent: Intent) -> Intent:
-        title = _clean(self.redactor(intent.title))
+    def _recorded(self, ready: Ready, key: str) -> Intent:
+        title = self.shown(ready.intent.title)
         if len(title) > _MAX_TITLE:
             title = title[:_MAX_TITLE] + " [...]"
-        return intent.model_copy(update={"title": title})
+        compensates = ready.hooks.compensate is not None
+        return ready.intent.model_copy(update={"title": title, "key": key, "compensates": compensates})
+
+    def shown(self, text: str) -> str:
+        """`text` as a person may read it: secrets masked, and nothing that no record can hold."""
+        return _clean(self.redactor(text))
 
     def _refusal(self, error: ToolError) -> ToolResult:
-        return self.finished(_failed(error).model_copy(update={"status": "refused"}))
+        return self.finished(failed(error).model_copy(update={"status": "refused"}))
 
     def finished(self, result: ToolResult) -> ToolResult:
         """The result as it may be recorded and read: secrets masked, and no longer than the cap."""
@@ -141,40 +178,8 @@ class Guard:
         return result.model_copy(update=changes)
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A valid call whose effect has not begun (`domain.ports.Prepared`)."""
-
-    guard: Guard
-    tool: Tool
-    ready: Ready
-    intent: Intent
-    weight: Weight
-
-    @property
-    def preview(self) -> str | None:
-        """The diff it would make, for a person who must approve it; None where nobody knows before."""
-        return None if self.ready.preview is None else _clean(self.guard.redactor(self.ready.preview))
-
-    @property
-    def originals(self) -> Mapping[str, bytes]:
-        """The bytes of the files it will change, by path."""
-        return self.ready.originals
-
-    async def run(self) -> ToolResult:
-        """Do it once. What the tool could not do is a result; only cancellation and bugs raise."""
-        result: ToolResult | None = None
-        with anyio.move_on_after(self.tool.timeout):
-            try:
-                result = await self.ready.run()
-            except ToolError as error:
-                result = _failed(error)
-            except OSError as error:
-                result = _failed(tool_error(error, self.intent.title))
-        if result is None:
-            told = f"{self.tool.name} took longer than {self.tool.timeout:g} seconds and was stopped."
-            result = ToolResult(status="error", output=told, kind="timeout", retryable=True)
-        return self.guard.finished(result)
+def _rests(tool: Tool) -> bool:
+    return tool.breaker is not None and tool.breaker.rests
 
 
 def _arguments(tool: Tool, text: str) -> Arguments:
@@ -205,10 +210,6 @@ def _unknown(name: str, tools: Mapping[str, Tool]) -> ToolError:
     near = difflib.get_close_matches(name.lower(), tools, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(tools)}."
     return ToolError(f"There is no tool {name[:100]!r}.", kind="unknown_tool", retryable=False, hint=hint)
-
-
-def _failed(error: ToolError) -> ToolResult:
-    return ToolResult(status="error", output=error.message, kind=error.kind, retryable=error.retryable, hint=error.hint)
 
 
 def _clean(text: str) -> str:

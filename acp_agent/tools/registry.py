@@ -12,11 +12,17 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from acp_agent.domain.tool import Intent, Risk, ToolResult, ToolSpec
 from acp_agent.domain.weight import Weight
+from acp_agent.tools.breaker import Breaker
 from acp_agent.tools.workspace import Workspace
 
 Kind = Literal["read", "edit", "search", "execute", "think", "other"]
 Seen = Mapping[str, str | None]
-QUICK = 60.0
+Effect = Callable[[str], Awaitable[ToolResult]]
+"""What a call does once it runs; it is handed the idempotency key of the call."""
+QUICK = 30.0
+"""Seconds a tool may take where it declares nothing else."""
+RETRIES = 2
+"""Further tries of a repeatable tool after a transient failure."""
 
 
 class Arguments(BaseModel):
@@ -67,6 +73,19 @@ def other_names(**ours: str) -> Mapping[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a tool can say and do about an effect besides making it. Each is handed the call's idempotency key.
+
+    `dry_run` tells what the effect would be, without it. `verify` tells after a crash whether it happened (None: it
+    cannot tell). `compensate` undoes it.
+    """
+
+    dry_run: Callable[[str], Awaitable[str]] | None = None
+    verify: Callable[[str], Awaitable[bool | None]] | None = None
+    compensate: Effect | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """A call that is valid and has had no effect yet: what to record, the effect, and its diff where it is known.
 
@@ -74,9 +93,10 @@ class Ready:
     """
 
     intent: Intent
-    run: Callable[[], Awaitable[ToolResult]]
+    run: Effect
     preview: str | None = None
     originals: Mapping[str, bytes] = field(default_factory=dict)
+    hooks: Hooks = Hooks()
 
 
 A = TypeVar("A", bound=Arguments)
@@ -84,10 +104,12 @@ A = TypeVar("A", bound=Arguments)
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool of the registry. `prepare` may read files and raise ToolError; `timeout` bounds the effect in seconds.
+    """A tool of the registry. `prepare` may read files and raise ToolError; `timeout` bounds one try in seconds.
 
     `instant`: preparing needs no disk, so no thread either. `weigh` says what one call touches and how much it can
-    break, which is never less than `risk` (and is `risk` without it); it may read the disk and raise ToolError.
+    break, which is never less than `risk` (and is `risk` without it); it may read the disk and raise ToolError. A
+    repeatable tool is tried up to `retries` times more after a transient failure. `breaker` is shared by all that fail
+    together; a tool without one never rests.
     """
 
     name: str
@@ -100,6 +122,8 @@ class Tool:
     instant: bool
     prepare: Callable[[Any, Workspace, Seen], Ready]
     weigh: Callable[[Any, Workspace], Weight] | None = None
+    retries: int = RETRIES
+    breaker: Breaker | None = None
 
     @cached_property
     def spec(self) -> ToolSpec:
@@ -121,7 +145,7 @@ def tool(
 
     def declare(function: Callable[[A, Workspace], ToolResult]) -> Tool:
         def prepare(arguments: A, workspace: Workspace, seen: Seen) -> Ready:
-            async def run() -> ToolResult:
+            async def run(key: str) -> ToolResult:
                 return await anyio.to_thread.run_sync(function, arguments, workspace, abandon_on_cancel=True)
 
             return Ready(Intent(title=arguments.title()), run)

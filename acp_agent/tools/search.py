@@ -56,7 +56,7 @@ def search(arguments: Search, workspace: Workspace, seen: Seen) -> Ready:
     if arguments.glob is not None:
         glob_spec(arguments.glob)
 
-    async def run() -> ToolResult:
+    async def run(key: str) -> ToolResult:
         if await anyio.to_thread.run_sync(in_git, workspace.root):
             found = await _git_grep(arguments, workspace, path)
             if found.exit_status in (None, 0, 1) or found.head.startswith(_ABOUT_THE_PATTERN):

@@ -22,6 +22,8 @@ DEFAULT_TIMEOUT = 120.0
 MAX_TIMEOUT = 600.0
 _FAILED_TO_START = (1, 125)
 _STARTERS = ("bwrap: ", "landlock: ")
+CALL_KEY = "ACP_CALL_KEY"
+"""The variable in which a command finds the idempotency key of its call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +135,11 @@ def shell_tool(sandbox: Sandbox, *, confined: bool = True) -> Tool:
         """
         where = workspace.absolute(workspace.directory(arguments.cwd))
 
-        async def run() -> ToolResult:
+        async def run(key: str) -> ToolResult:
+            keyed = replace(sandbox, environment={**sandbox.environment, CALL_KEY: key}) if key else sandbox
             return _told(
                 await run_command(
-                    arguments.command, workspace=workspace.root, timeout=arguments.timeout, sandbox=sandbox, cwd=where
+                    arguments.command, workspace=workspace.root, timeout=arguments.timeout, sandbox=keyed, cwd=where
                 ),
                 arguments.timeout,
             )

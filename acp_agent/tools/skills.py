@@ -47,7 +47,7 @@ def _activate_tool(offered: dict[str, SkillEntry], activate: Activate) -> Tool:
         """Take up a skill: returns its instructions, to be followed from now on, and the files it brings."""
         entry = _named(offered, arguments.name)
 
-        async def run() -> ToolResult:
+        async def run(key: str) -> ToolResult:
             activation, text = await anyio.to_thread.run_sync(activate, entry)
             return ToolResult(status="ok", output=text, origin="skill", skill=activation)
 
@@ -63,7 +63,7 @@ def _file_tool(offered: dict[str, SkillEntry]) -> Tool:
         folder = Workspace.at(Path(_named(offered, arguments.name).folder))
         path = folder.relative(arguments.path)
 
-        async def run() -> ToolResult:
+        async def run(key: str) -> ToolResult:
             data = await anyio.to_thread.run_sync(folder.read, path)
             text = data.decode("utf-8", "replace")
             lines = text.splitlines(keepends=True)

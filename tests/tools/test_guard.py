@@ -16,7 +16,8 @@ from acp_agent.domain.ports import Prepared as PreparedPort
 from acp_agent.domain.ports import Tools
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.tool import Intent, PlanStep, Risk, ToolResult
-from acp_agent.tools.guard import Guard, Prepared, open_tools, standard_tools
+from acp_agent.tools.guard import Guard, open_tools, standard_tools
+from acp_agent.tools.prepared import Prepared
 from acp_agent.tools.registry import Arguments, Ready, Seen, prepared_tool, tool
 from acp_agent.tools.sandbox import probe
 from acp_agent.tools.sandbox.model import Sandbox
@@ -182,7 +183,7 @@ async def test_errors_of_a_tool_are_results_and_bugs_are_raised(root: Path) -> N
     def fail(arguments: Nothing, workspace: Workspace, seen: Seen) -> Ready:
         """Fail."""
 
-        async def run() -> ToolResult:
+        async def run(key: str) -> ToolResult:
             raise problems.pop(0)
 
         return Ready(Intent(title="Fail"), run)
@@ -205,7 +206,7 @@ async def test_a_tool_that_takes_too_long_is_an_error_and_cancellation_is_not(ro
     def hang(arguments: Nothing, workspace: Workspace, seen: Seen) -> Ready:
         """Hang."""
 
-        async def run() -> ToolResult:
+        async def run(key: str) -> ToolResult:
             await anyio.sleep_forever()
             raise AssertionError
 

@@ -14,7 +14,9 @@ import anyio
 import pytest
 
 from acp_agent.domain.errors import ToolError
+from acp_agent.domain.message import ToolCall
 from acp_agent.domain.tool import ToolResult
+from acp_agent.tools.guard import Guard
 from acp_agent.tools.sandbox import probe
 from acp_agent.tools.sandbox.model import Egress, Sandbox
 from acp_agent.tools.sandbox.program import find_bwrap
@@ -339,3 +341,10 @@ async def test_a_way_out_is_a_socket_and_a_bridge_before_the_program(root: Path,
         command = "python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"/run/acp/egress.sock\")'; echo $?"
         assert await output_of(root, command, Sandbox(egress=egress, readable=(tool,))) == "bridge for x\n0\n"
         assert await output_of(root, "ls -A /run") == ""
+
+
+async def test_a_command_finds_the_idempotency_key_of_its_call(guard: Guard) -> None:
+    call = ToolCall(call_id="c1", name="shell", arguments='{"command": "echo key $ACP_CALL_KEY"}')
+    prepared = await guard.prepare(call, {}, "0123abcd")
+    assert not isinstance(prepared, ToolResult)
+    assert (await prepared.run()).output == "key 0123abcd\n"

@@ -93,7 +93,7 @@ class Write(Arguments):
 
 
 def writing(arguments: Write) -> Ready:
-    async def run() -> ToolResult:
+    async def run(key: str) -> ToolResult:
         return ToolResult(status="ok", output="written")
 
     return Ready(Intent(title="write", after={arguments.path: "0" * 64}), run)

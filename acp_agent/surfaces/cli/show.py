@@ -145,10 +145,13 @@ def _request(found: Found, row: "Row", events: Sequence["Record"]) -> Iterator[s
 def _preview(row: "Row", events: Sequence["Record"]) -> Iterator[str]:
     """The change that waits to be allowed, as far as anybody knows it before it is made."""
     asked = next((event.data for event in reversed(events) if event.data["type"] == "approval_asked"), None)
-    if row.waiting_for == "approval" and asked is not None and asked.get("preview"):
-        text, left_out = head_of(str(asked["preview"]), PREVIEW_LINES, 40_000)
-        yield "would change"
-        yield indented(text) + (f"\n  ... {left_out} more lines" if left_out else "")
+    if row.waiting_for != "approval" or asked is None:
+        return
+    for head, key in (("would change", "preview"), ("dry run", "dry_run")):
+        if asked.get(key):
+            text, left_out = head_of(str(asked[key]), PREVIEW_LINES, 40_000)
+            yield head
+            yield indented(text) + (f"\n  ... {left_out} more lines" if left_out else "")
 
 
 def _result(row: "Row", details: Details) -> Iterator[str]:

@@ -75,9 +75,11 @@ class Consent:
         self._screen.question(act, self._below(asked, arguments.get("command")))
 
     def _below(self, asked: ApprovalAsked, command: object) -> list[Line]:
-        """The diff, or the whole of a command that does not fit one line."""
+        """The diff, what a dry run said, or the whole of a command that does not fit one line."""
         if asked.preview:
             return diffs.shown(asked.preview)
+        if asked.dry_run:
+            return [Line("same", line) for line in ("dry run:", *asked.dry_run.rstrip().split("\n"))]
         whole = command if asked.tool == "shell" and isinstance(command, str) else asked.title
         if one_line(whole) == whole and cells(whole) <= shutil.get_terminal_size().columns - ROOM:
             return []
