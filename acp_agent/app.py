@@ -16,6 +16,8 @@ from acp_agent.config.settings import (
 )
 from acp_agent.config.settings_tables import Prices
 from acp_agent.config.skills import activate
+from acp_agent.config.tools import declared_tools as tools_declared
+from acp_agent.config.tools import tool_secrets
 from acp_agent.domain.errors import UsageError
 from acp_agent.domain.ports import Tools
 from acp_agent.domain.redact import Redactor, secrets_of
@@ -36,6 +38,7 @@ from acp_agent.runs.runner import Runner
 from acp_agent.runs.sessions import Sessions
 from acp_agent.store.journal import SqliteJournal
 from acp_agent.store.owner import owner_of_this_process
+from acp_agent.tools.declared import declared_tools
 from acp_agent.tools.guard import open_tools
 from acp_agent.tools.sandbox.model import Sandbox
 from acp_agent.tools.skills import skill_tools
@@ -86,7 +89,13 @@ def _per_token(price: Prices) -> ModelPrice:
     return ModelPrice(input=price.input / MILLION, output=price.output / MILLION, cached=cached)
 
 
-def _tools(redact: Redactor, sandbox: Sandbox) -> Callable[[RunRequest, str], Awaitable[Tools]]:
+def _tools(
+    redact: Redactor, sandbox: Sandbox, settings: Settings, environ: Mapping[str, str]
+) -> Callable[[RunRequest, str], Awaitable[Tools]]:
+    declared, missing = tools_declared(settings.table.tools, environ)
+    # Built once: a tool's breaker is shared by all runs of this process.
+    extra = declared_tools(declared, sandbox, environ)
+
     async def tools_of(request: RunRequest, path: str) -> Tools:
         folders = tuple(Path(skill.folder) for skill in request.skills)
         return await open_tools(
@@ -95,7 +104,8 @@ def _tools(redact: Redactor, sandbox: Sandbox) -> Callable[[RunRequest, str], Aw
             unattended=not request.attended,
             redactor=redact,
             sandbox=replace(sandbox, readable=(*sandbox.readable, *folders)),
-            extra=skill_tools(request.skills, activate),
+            extra=(*skill_tools(request.skills, activate), *extra),
+            lines=tuple(missing),
         )
 
     return tools_of
@@ -116,7 +126,7 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
     settings = load_settings(environ)
     providers = _providers(settings, environ)
     keys = (key.get_secret_value() for provider in providers.values() for key in provider.keys)
-    redact = Redactor((*secrets_of(environ), *keys))
+    redact = Redactor((*secrets_of(environ), *keys, *tool_secrets(settings.table, environ)))
     sandbox = Sandbox(level=settings.table.sandbox.level, state=state_dir(environ) / "sandbox")
     bus = Bus()
     gateway = Gateway(providers, PriceTable())
@@ -130,7 +140,8 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
         async with SqliteJournal(path, crash=_crash_points(environ)) as journal:
             places = GitWorkplaces(SandboxedCommands(sandbox, redact), SandboxedCommands(sandbox, redact, network=True))
             snapshots = ShadowSnapshots(state_dir(environ), environ)
-            runner = Runner(Parts(journal, gateway, _tools(redact, sandbox), places, snapshots, bus))
+            tools = _tools(redact, sandbox, settings, environ)
+            runner = Runner(Parts(journal, gateway, tools, places, snapshots, bus))
             engine = LocalEngine(journal, runner, owner_of_this_process())
             models = Models(settings, environ, gateway)
             batches = Batches(environ, cwd, models, journal, runner, engine, bus)

@@ -48,7 +48,7 @@ def test_every_import_contract_is_kept() -> None:
         ("runs/planted.py", "sqlite3", "Databases and their mappers"),
         ("surfaces/cli/planted.py", "sqlmodel", "Databases and their mappers"),
         ("surfaces/cli/planted.py", "tomlkit", "tomlkit is imported by config only"),
-        ("tools/planted.py", "httpx", "httpx is imported by llm and testing only"),
+        ("runs/planted.py", "httpx", "httpx is imported by llm, tools and testing only"),
         ("surfaces/acp/planted.py", "starlette.routing", "starlette and uvicorn"),
         ("runs/planted.py", "mcp", "mcp is imported by tools"),
         ("surfaces/acp/planted.py", "acp", "The ACP SDK"),

@@ -11,6 +11,7 @@ from acp_agent.config.problem import FileError, Problem, by_line, raise_first
 from acp_agent.config.settings_tables import Prices, Provider, Role, SettingsTable
 from acp_agent.config.tables import checked, problem_at, tables_in
 from acp_agent.config.toml_source import Key, TomlSource, read_toml
+from acp_agent.config.tools import tool_problems
 from acp_agent.domain.errors import UsageError
 
 Aliases = Mapping[str, Sequence[str]]
@@ -180,6 +181,7 @@ def _meaning_problems(source: TomlSource) -> Iterator[Problem]:
             _chain(chains, name)
         except UsageError as error:
             yield problem_at(source, key, error.what, error.hint)
+    yield from tool_problems(source)
     for name, server in tables_in(source.data, "mcp"):
         if ("command" in server) == ("url" in server):
             yield problem_at(source, ("mcp", name), "should have either a command or a url")

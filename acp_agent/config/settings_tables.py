@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from acp_agent.config.tables import Items, Money, Name, Seconds, Table, Text, Texts, plain
+from acp_agent.config.tools_tables import DeclaredToolTable, ToolServer
 from acp_agent.domain.policy import Mode
 
 KEY_NAME = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -80,15 +81,6 @@ class UserBudget(Table):
     per_month: Money | None = None
 
 
-class ToolServer(Table):
-    """An MCP server: a command, or an address."""
-
-    command: Text | None = None
-    args: Texts = ()
-    env: dict[str, str] = Field(default_factory=dict)
-    url: Annotated[str, BeforeValidator(_base_url)] | None = None
-
-
 class Sandbox(Table):
     """How commands are fenced in: `required` refuses to run them without a sandbox."""
 
@@ -109,6 +101,7 @@ class SettingsTable(Table):
     providers: dict[Name, Provider] = Field(default_factory=dict)
     roles: dict[Name, Role] = Field(default_factory=dict)
     budget: UserBudget = Field(default_factory=UserBudget)
+    tools: dict[Text, DeclaredToolTable] = Field(default_factory=dict)
     mcp: dict[Name, ToolServer] = Field(default_factory=dict)
     sandbox: Sandbox = Field(default_factory=Sandbox)
     skills: SkillsTable = Field(default_factory=SkillsTable)

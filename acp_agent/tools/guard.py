@@ -34,13 +34,17 @@ _MAX_HINT = 2000
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The tools on offer, bound to a workspace (`domain.ports.Tools`). `cap` is in characters of output."""
+    """The tools on offer, bound to a workspace (`domain.ports.Tools`). `cap` is in characters of output.
+
+    `lines` are what the model should know of tools that are missing from the start.
+    """
 
     tools: Mapping[str, Tool]
     workspace: Workspace
     redactor: Redactor
     cap: int = MAX_OUTPUT
     scales: Scales = field(default_factory=Scales)
+    lines: tuple[str, ...] = ()
 
     def specs(self) -> Mapping[str, ToolSpec]:
         """The tools that can be called, by name."""
@@ -62,7 +66,7 @@ class Guard:
 
     def notes(self) -> tuple[str, ...]:
         """What the model should know of tools it is not shown, a line each."""
-        return tuple(
+        return self.lines + tuple(
             f"The tool {name} is not available for a while: it {self.shown(tool.breaker.reason)}"
             for name, tool in self.tools.items()
             if tool.breaker is not None and tool.breaker.rests
@@ -247,10 +251,12 @@ async def open_tools(
     sandbox: Sandbox | None = None,
     extra: Iterable[Tool] = (),
     governed: tuple[str, ...] = (),
+    lines: tuple[str, ...] = (),
 ) -> Guard:
     """The tools of a run that works in `root`, an existing directory. `extra` are offered beside the usual ones.
 
-    `governed` are workspace-relative paths that govern the agent beside those that always do, such as gate files.
+    `lines` are for the model, about tools it is not offered. `governed` are workspace-relative paths that govern the
+    agent beside those that always do, such as gate files.
 
     Raises NotADirectoryError. The first call of a process tries the sandbox, which takes about 20 ms in a thread.
     """
@@ -262,4 +268,4 @@ async def open_tools(
     offered = [*usual, *(tool for tool in extra if not read_only or tool.risk == Risk.READ)]
     level = await anyio.to_thread.run_sync(level_for, sandbox or Sandbox())
     scales = Scales(level=level or "", governed=governed)
-    return Guard({tool.name: tool for tool in offered}, workspace, redactor or Redactor(()), scales=scales)
+    return Guard({tool.name: tool for tool in offered}, workspace, redactor or Redactor(()), scales=scales, lines=lines)

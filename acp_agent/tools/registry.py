@@ -38,6 +38,11 @@ class Arguments(BaseModel):
         """What a person reads about this call, in a few words."""
         raise NotImplementedError
 
+    @classmethod
+    def parameters(cls) -> dict[str, Any]:
+        """The JSON schema that the model is shown."""
+        return schema_of(cls)
+
     @model_validator(mode="before")
     @classmethod
     def _mended(cls, given: Any) -> Any:
@@ -131,7 +136,7 @@ class Tool:
         return ToolSpec(
             name=self.name,
             description=self.description,
-            parameters=schema_of(self.arguments),
+            parameters=self.arguments.parameters(),
             risk=self.risk,
             repeatable=self.repeatable,
             kind=self.kind,

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,7 +41,7 @@ class CommandResult:
 
 
 async def run_command(
-    command: str,
+    command: str | Sequence[str],
     *,
     workspace: Path,
     timeout: float,  # noqa: ASYNC109  (a command's limit ends in a result, not in an exception)
@@ -50,11 +51,11 @@ async def run_command(
     stdin: bytes = b"",
     keep: int = KEPT_OUTPUT,
 ) -> CommandResult:
-    """Run a shell command in `workspace`, confined as `sandbox` says (by default: bubblewrap or not at all).
+    """Run a shell command, or a program with its arguments, in `workspace`.
 
-    `timeout` in seconds; `network` opens the network for this command alone; `stdin` is all it can read; `keep` bytes
-    of output are kept, half from each end. Nothing it started lives on. Raises ToolError(kind="no_sandbox") where it
-    cannot be confined as required.
+    It is confined as `sandbox` says, by default in a sandbox or not at all. `timeout` in seconds; `network` opens the
+    network for this command alone; `stdin` is all it can read; `keep` bytes of output are kept, half from each end.
+    Nothing it started lives on. Raises ToolError(kind="no_sandbox") where it cannot be confined as required.
     """
     root = Workspace.at(workspace).root
     sandbox = _for_command(sandbox or Sandbox(), root, network, timeout)
@@ -98,8 +99,12 @@ def _level(sandbox: Sandbox, root: Path) -> Level:
     return level
 
 
-def _program(command: str, sandbox: Sandbox, level: Level, root: Path, cwd: Path) -> tuple[list[str], dict[str, str]]:
+def _program(
+    command: str | Sequence[str], sandbox: Sandbox, level: Level, root: Path, cwd: Path
+) -> tuple[list[str], dict[str, str]]:
     prefix, environment = confined_argv(sandbox, level, root, cwd, os.environ)
+    if not isinstance(command, str):
+        return [*prefix, *command], environment
     return [*prefix, shutil.which("bash", path=environment["PATH"]) or "sh", "-c", command], environment
 
 
