@@ -27,6 +27,8 @@ from acp_agent.store.writer import Transaction
 
 DRIVER = "worker"
 """The actor of what a driver records."""
+VERSION = 1
+"""The version of the envelope of events."""
 
 
 @dataclass(frozen=True)
@@ -144,19 +146,21 @@ def _record(
     events: list[Event] = []
     for seq, draft in enumerate(drafts, last - len(drafts) + 1):
         tokens_in, tokens_out, cost = summary.money(draft.fact)
-        transaction.rows(
-            sql.NEW_EVENT,
-            stream_id=stream_id,
-            seq=seq,
-            tenant=tenant,
-            ts=transaction.now,
-            type=draft.fact.type,
-            actor=actor,
-            tokens_in=tokens_in,
-            tokens_out=tokens_out,
-            cost=cost,
-            data=draft.data,
-        )
+        row = {
+            "stream_id": stream_id,
+            "seq": seq,
+            "tenant": tenant,
+            "ts": transaction.now,
+            "v": VERSION,
+            "type": draft.fact.type,
+            "actor": actor,
+            "tokens_in": tokens_in,
+            "tokens_out": tokens_out,
+            "cost": cost,
+            "data": draft.data,
+        }
+        transaction.chain.link(row)
+        transaction.rows(sql.NEW_EVENT, **row)
         events.append(
             Event(stream_id=stream_id, seq=seq, ts=transaction.now, data=draft.fact, tenant=tenant, actor=actor)
         )

@@ -2,14 +2,24 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from acp_agent.domain.chain import Anchor, Link
 from acp_agent.domain.errors import UsageError
 from acp_agent.store import process, sql
-from acp_agent.store.schema import SCHEMA_VERSION, is_empty, mend, open_for_reading, unusable, version_of
+from acp_agent.store.schema import (
+    SCHEMA_VERSION,
+    is_empty,
+    mend,
+    open_for_reading,
+    open_for_writing,
+    unusable,
+    version_of,
+)
 
 MAX_FOUND = 50
 _LAST_CHARACTER = "\U0010ffff"
@@ -106,7 +116,7 @@ class Found(NamedTuple):
 class Reads:
     """Reads of the database at `path`; a missing or empty one has nothing in it. Use as a context.
 
-    Raises UsageError for a file that is no database of ours, or of another version.
+    An older version is upgraded. Raises UsageError for a file that is no database of ours, or of a newer version.
     """
 
     def __init__(self, path: str | Path, *, tenant: str = "local") -> None:
@@ -176,6 +186,40 @@ class Reads:
         """Every budget, in order of its scope."""
         return [BudgetRow(*row) for row in self._rows(sql.BUDGETS)]
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """One look for all reads in it, whatever other processes write meanwhile."""
+        if self._connection is None:
+            yield
+            return
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("COMMIT")
+
+    def links(self, after: int = 0) -> Iterator[Link]:
+        """The rows of the audit chain in order, those after position `after`."""
+        if self._connection is not None:
+            yield from map(Link._make, self._connection.execute(sql.LINKS, {"tenant": self._tenant, "after": after}))
+
+    def chain_head(self) -> Anchor | None:
+        """Where the audit chain says that it ends."""
+        return next((Anchor(*row) for row in self._rows(sql.CHAIN_HEAD)), None)
+
+    def anchor_at(self, position: int) -> Anchor | None:
+        """The digest at a position of the audit chain."""
+        return next((Anchor(*row) for row in self._rows(sql.ANCHOR_AT, position=position)), None)
+
+    def position_since(self, since: float) -> int | None:
+        """The first position of what was recorded at or after `since` (Unix seconds)."""
+        found = self._rows(sql.POSITION_SINCE, since=since)
+        return found[0][0] if found else None
+
+    def short_stream(self) -> tuple[str, int] | None:
+        """A stream that counts other than it has rows, and the number it counts."""
+        return next(iter(self._rows(sql.SHORT_STREAM)), None)
+
     def _opened(self) -> sqlite3.Connection | None:
         try:
             mend(self._path)
@@ -189,11 +233,6 @@ class Reads:
             connection.execute("COMMIT")
             if version == SCHEMA_VERSION:
                 return connection
-            if not empty:
-                raise UsageError(
-                    f"{self._path}: database was written by an older acp-agent (schema {version})",
-                    hint="`acp doctor --migrate` upgrades it, and so does the next run",
-                )
         except sqlite3.Error as error:
             connection.close()
             raise unusable(self._path, error) from error
@@ -201,7 +240,11 @@ class Reads:
             connection.close()
             raise
         connection.close()
-        return None
+        if empty:
+            return None
+        # As the next run would do: whoever looks at an older record need not know that it is one.
+        open_for_writing(self._path).close()
+        return self._opened()
 
     def _rows(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
         if self._connection is None:

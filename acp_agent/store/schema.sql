@@ -24,6 +24,13 @@ CREATE TABLE acp_budget (
     PRIMARY KEY (tenant, scope)
 );
 
+CREATE TABLE acp_chain (
+    tenant TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (tenant)
+);
+
 CREATE TABLE acp_event (
     stream_id TEXT NOT NULL,
     seq INTEGER NOT NULL,
@@ -35,9 +42,13 @@ CREATE TABLE acp_event (
     tokens_in INTEGER,
     tokens_out INTEGER,
     cost DOUBLE PRECISION,
+    position INTEGER NOT NULL,
+    payload_hash TEXT NOT NULL,
+    digest TEXT NOT NULL,
     data TEXT NOT NULL,
     PRIMARY KEY (stream_id, seq)
 );
+CREATE UNIQUE INDEX acp_event_by_position ON acp_event (tenant, position);
 
 CREATE TABLE acp_run (
     id TEXT NOT NULL,
@@ -110,4 +121,4 @@ CREATE TABLE acp_migration (
     CONSTRAINT acp_migration_pkc PRIMARY KEY (version_num)
 );
 
-INSERT INTO acp_migration (version_num) VALUES ('0001');
+INSERT INTO acp_migration (version_num) VALUES ('0002');

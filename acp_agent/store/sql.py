@@ -26,14 +26,41 @@ LEFT JOIN acp_run r ON r.id = s.id LEFT JOIN acp_batch b ON b.id = s.id
 WHERE s.id = :id AND s.tenant = :tenant"""
 
 NEW_EVENT = """
-INSERT INTO acp_event (stream_id, seq, tenant, ts, v, type, actor, tokens_in, tokens_out, cost, data)
-VALUES (:stream_id, :seq, :tenant, :ts, 1, :type, :actor, :tokens_in, :tokens_out, :cost, :data)"""
+INSERT INTO acp_event (
+    position, stream_id, seq, tenant, ts, v, type, actor, tokens_in, tokens_out, cost, payload_hash, digest, data)
+VALUES (
+    :position, :stream_id, :seq, :tenant, :ts, :v, :type, :actor, :tokens_in, :tokens_out, :cost, :payload_hash,
+    :digest, :data)"""
 
 EVENTS = """
 SELECT seq, ts, v, tenant, actor, data FROM acp_event
 WHERE stream_id = :id AND seq > :after AND tenant = :tenant ORDER BY seq"""
 
 CANCELLATION = "SELECT 1 FROM acp_event WHERE stream_id = :id AND type = 'cancel_asked' LIMIT 1"
+
+# The audit chain
+
+HEAD = """
+INSERT INTO acp_chain (tenant, position, digest) VALUES (:tenant, 0, :digest)
+ON CONFLICT (tenant) DO UPDATE SET position = acp_chain.position RETURNING position, digest"""
+"""The end of a tenant's chain, locked until the commit; made where there is none."""
+
+MOVE_HEAD = "UPDATE acp_chain SET position = :position, digest = :digest WHERE tenant = :tenant"
+
+LINKS = """
+SELECT position, stream_id, seq, tenant, ts, v, type, actor, tokens_in, tokens_out, cost, payload_hash, digest, data
+FROM acp_event WHERE tenant = :tenant AND position > :after ORDER BY position"""
+
+CHAIN_HEAD = "SELECT position, digest FROM acp_chain WHERE tenant = :tenant"
+
+POSITION_SINCE = "SELECT MIN(position) FROM acp_event WHERE tenant = :tenant AND ts >= :since"
+
+ANCHOR_AT = "SELECT position, digest FROM acp_event WHERE tenant = :tenant AND position = :position"
+
+SHORT_STREAM = """
+SELECT s.id, s.seq FROM acp_stream s
+WHERE s.tenant = :tenant AND s.seq <> (SELECT COUNT(*) FROM acp_event e WHERE e.stream_id = s.id)
+ORDER BY s.id LIMIT 1"""
 
 # Runs, batches, sessions
 

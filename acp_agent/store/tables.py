@@ -45,9 +45,13 @@ class Stream(Table, table=True):
 
 
 class EventRecord(Table, table=True):
-    """One fact; `data` is its JSON, last because it can be long. Tokens and cost stand beside it where money moved."""
+    """One fact; `data` is its JSON, last because it can be long. Tokens and cost stand beside it where money moved.
+
+    `position` is its place in the audit chain of its tenant, `payload_hash` and `digest` what domain/chain.py says.
+    """
 
     __tablename__ = "acp_event"
+    __table_args__ = (Index("acp_event_by_position", "tenant", "position", unique=True),)
     stream_id: str = _text(key=True)
     seq: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     tenant: str = _text(default="local")
@@ -58,7 +62,19 @@ class EventRecord(Table, table=True):
     tokens_in: int | None = None
     tokens_out: int | None = None
     cost: float | None = _real(default=None)
+    position: int
+    payload_hash: str = _text()
+    digest: str = _text()
     data: str = _text()
+
+
+class ChainHead(Table, table=True):
+    """Where the audit chain of a tenant ends."""
+
+    __tablename__ = "acp_chain"
+    tenant: str = _text(key=True, default="local")
+    position: int
+    digest: str = _text()
 
 
 class RunSummary(Table, table=True):

@@ -12,6 +12,8 @@ import anyio.to_thread
 
 from acp_agent.domain.errors import NotRecorded
 from acp_agent.store import sql
+from acp_agent.store.anchors import Anchors
+from acp_agent.store.chain import Chain
 from acp_agent.store.ticket import Ticket, deliver
 
 T = TypeVar("T")
@@ -24,6 +26,7 @@ class Transaction:
 
     connection: sqlite3.Connection
     now: float
+    chain: Chain
 
     def rows(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
         """Run one statement of `store.sql` to its end."""
@@ -62,6 +65,7 @@ class Writer:
     ) -> None:
         self._connection = connection
         self._path = path
+        self._anchors = Anchors(path)
         self._crash = crash or (lambda _point: None)
         self._clock = clock
         self._queue: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
@@ -100,6 +104,7 @@ class Writer:
             while self._gather():
                 deliver(zip((operation.ticket for operation in self._group), self._outcomes(), strict=True))
                 self._group = []
+            self._anchors.note()
         except BaseException as error:
             self._fail(error)
         finally:
@@ -136,7 +141,7 @@ class Writer:
     def _attempt(self, *, alone: bool) -> list[Any]:
         """Commit the group. Raises _GroupFailed where an operation without a savepoint failed."""
         self._connection.execute("BEGIN IMMEDIATE")
-        transaction = Transaction(self._connection, self._now())
+        transaction = Transaction(self._connection, self._now(), Chain(self._connection))
         outcomes: list[Any] = []
         for operation in self._group:
             if alone or operation.guarded:
@@ -148,13 +153,16 @@ class Writer:
                 raise
             except Exception as error:
                 raise _GroupFailed from error
+        heads = transaction.chain.write()
         self._crash("journal.before_commit")
         self._connection.execute("COMMIT")
+        self._anchors.follow(heads)
         self._crash("journal.after_commit")
         return outcomes
 
     def _guarded(self, operation: _Operation, transaction: Transaction) -> Any:
         self._connection.execute("SAVEPOINT operation")
+        marked = transaction.chain.mark()
         try:
             outcome = operation.apply(transaction)
         except sqlite3.OperationalError:
@@ -162,6 +170,7 @@ class Writer:
             raise
         except Exception as error:
             self._connection.execute("ROLLBACK TO operation")
+            transaction.chain.restore(marked)
             outcome = error
         self._connection.execute("RELEASE operation")
         return outcome

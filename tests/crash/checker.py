@@ -15,6 +15,7 @@ from pathlib import Path
 
 from acp_agent.domain.events import FACTS, Event
 from acp_agent.domain.run import fold
+from acp_agent.store.audit import verify_database
 from acp_agent.store.reads import EventRow, RunRow
 from acp_agent.testing.repos import git, tree
 from tests.crash.story import COMMANDS, EFFECTS, expected_tree
@@ -40,7 +41,7 @@ class Ledger:
 def violations(world: World, ledger: Ledger, record: Record | None = None) -> list[str]:
     """Every broken promise of a world whose batch is done; `record` stands in for what the database says."""
     record = record or world.record()
-    problems = list(_whole(world, record))
+    problems = [*_whole(world, record), *_chain(world)]
     for run in record.runs:
         events = record.events[run.id]
         for check in (_ended_once, _tools_once, _parked_when_unknown, _nothing_failed, _columns):
@@ -76,6 +77,13 @@ def _whole(world: World, record: Record) -> Iterator[str]:
         yield f"streams with a driver on record: {record.owned}"
     if left := world.processes():
         yield f"processes are left: {left}"
+
+
+def _chain(world: World) -> Iterator[str]:
+    """Nothing on record was changed, is missing or moved; the anchors of every process that ended fit."""
+    verdict = verify_database(world.database)
+    if verdict.broken is not None or not verdict.events:
+        yield f"audit chain of {verdict.events} events: {verdict.broken}"
 
 
 def _ended_once(run: RunRow, events: Sequence[EventRow]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, create_engine
 
 from acp_agent.domain.errors import UsageError
 from acp_agent.store import ddl, migrate, schema, sql, tables
+from acp_agent.store.audit import verify_database
 from acp_agent.store.journal import SqliteJournal
 from acp_agent.store.reads import Reads
 
@@ -23,11 +24,11 @@ SQLITE_ALONE = r"\b(rowid|julianday|strftime|unixepoch|ifnull|iif|glob|autoincre
 
 
 def shape(database: Path) -> list[tuple[str, str]]:
-    """Every table and index as SQL without its spacing."""
+    """Every table and index as SQL without its spacing, and without the quotes that renaming a table leaves."""
     connection = sqlite3.connect(database)
     rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name").fetchall()
     connection.close()
-    return [(name, re.sub(r"\s+", "", text)) for name, text in rows]
+    return [(name, re.sub(r'[\s"]+', "", text)) for name, text in rows]
 
 
 def created(database: Path) -> Path:
@@ -55,19 +56,47 @@ def test_the_migrations_lead_to_the_same_schema_and_stamps(tmp_path: Path) -> No
     assert ScriptDirectory.from_config(migrate.configured()).get_heads() == [schema.REVISION]
 
 
-def test_an_older_database_is_upgraded_and_keeps_its_rows(tmp_path: Path) -> None:
-    database = created(tmp_path / "100%.db")
+FIRST = Path(__file__).parents[1] / "data" / "schema-0001.sql"
+ROWS = """
+INSERT INTO acp_stream VALUES ('r_b', 'local', 'run', 2, 1, NULL, NULL, 0, 0);
+INSERT INTO acp_stream VALUES ('r_a', 'local', 'run', 1, 0, NULL, NULL, 0, 0);
+INSERT INTO acp_stream VALUES ('r_c', 'other', 'run', 1, 0, NULL, NULL, 0, 0);
+INSERT INTO acp_event VALUES ('r_b', 1, 'local', 30.5, 1, 'cancel_asked', 'ann', NULL, NULL, NULL, '{"type":"a"}');
+INSERT INTO acp_event VALUES ('r_a', 1, 'local', 20, 1, 'cancel_asked', 'bob', 3, 4, 0.5, '{"type":"b","x":"ü"}');
+INSERT INTO acp_event VALUES ('r_c', 1, 'other', 40, 1, 'cancel_asked', 'eve', NULL, NULL, NULL, '{"type":"c"}');
+INSERT INTO acp_event VALUES ('r_b', 2, 'local', 30.5, 1, 'cancel_asked', 'ann', NULL, NULL, NULL, '{"type":"d"}');
+INSERT INTO acp_budget VALUES ('local', 'day', 1, 0, 0.5);
+PRAGMA user_version = 1;
+"""
+
+
+def made_by_version_1(database: Path) -> Path:
+    """A database as the first version made it, with rows of two tenants; the clock went back between two of them."""
     connection = sqlite3.connect(database)
-    connection.execute("INSERT INTO acp_budget VALUES ('local', 'day', 1, 0, 0.5)")
-    connection.execute("PRAGMA user_version = 0")
-    connection.commit()
+    connection.executescript(FIRST.read_text("utf-8") + ROWS)
     connection.close()
-    with pytest.raises(UsageError, match=r"100%\.db: database was written by an older acp-agent"), Reads(database):
-        pass
-    schema.open_for_writing(database).close()
-    assert stamps(database) == (schema.SCHEMA_VERSION, [(schema.REVISION,)])
+    return database
+
+
+@pytest.mark.parametrize("command", ["read", "write"])
+def test_an_older_database_is_upgraded_keeps_its_rows_and_is_chained(tmp_path: Path, command: str) -> None:
+    database = made_by_version_1(tmp_path / "100%.db")
+    if command == "write":
+        schema.open_for_writing(database).close()
+        assert stamps(database) == (schema.SCHEMA_VERSION, [(schema.REVISION,)])
     with Reads(database) as reads:
         assert [tuple(row) for row in reads.budgets()] == [("day", 1.0, 0.0, 0.5)]
+        chained = [(row.position, row.stream_id, row.seq, row.ts, row.data) for row in reads.links()]
+    assert stamps(database) == (schema.SCHEMA_VERSION, [(schema.REVISION,)])
+    assert chained == [
+        (1, "r_b", 1, 30.5, '{"type":"a"}'),
+        (2, "r_a", 1, 20.0, '{"type":"b","x":"ü"}'),
+        (3, "r_b", 2, 30.5, '{"type":"d"}'),
+    ]
+    for tenant, events in (("local", 3), ("other", 1)):
+        verdict = verify_database(database, tenant=tenant)
+        assert (verdict.broken, verdict.events) == (None, events)
+    assert shape(database) == shape(created(tmp_path / "made.db"))
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -154,6 +183,7 @@ def test_the_journal_opens_without_a_mapper(
     monkeypatch.setenv("PYTHONPATH", clean_environ["PYTHONPATH"])
     program = f"""
 import anyio
+from acp_agent.store.audit import verify_database
 from acp_agent.store.journal import SqliteJournal
 async def main():
     async with SqliteJournal({str(tmp_path / "acp.db")!r}) as journal:

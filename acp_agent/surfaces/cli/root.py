@@ -26,6 +26,7 @@ COMMANDS = {
     "approve": (_HERE + "approve:approve", "Answer what a run is waiting for."),
     "models": (_HERE + "models:models", "Say which models were found, and try them."),
     "skills": (_HERE + "skills:skills", "List skills, and check those you write."),
+    "audit": (_HERE + "audit:audit", "Check the record's chain of digests: verify, export."),
     "doctor": (_HERE + "doctor:doctor", "Check what acp needs on this machine."),
     "completion": (_HERE + "completion:completion", "Print the completion script of a shell."),
 }
