@@ -41,6 +41,8 @@ Commands:
   cancel      End runs that are queued, running or waiting.
   approve     Answer what a run is waiting for.
   models      Say which models were found, and try them.
+  skills      List skills, and check those you write.
+  audit       Check the record's chain of digests: verify, export.
   doctor      Check what acp needs on this machine.
   completion  Print the completion script of a shell.
 
