@@ -25,6 +25,7 @@ from acp_agent.domain.request import RunRequest
 from acp_agent.engines.local import LocalEngine
 from acp_agent.fleet.batches import Batches
 from acp_agent.fleet.commands import SandboxedCommands
+from acp_agent.fleet.undo import Undo
 from acp_agent.fleet.worktree import GitWorkplaces
 from acp_agent.llm.gateway import Gateway
 from acp_agent.llm.prices import PriceTable
@@ -58,6 +59,7 @@ class App:
     batches: Batches
     sessions: Sessions
     conversations: Conversations
+    undo: Undo
     redact: Redactor
 
 
@@ -147,7 +149,10 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
             batches = Batches(environ, cwd, models, journal, runner, engine, bus)
             sessions = Sessions(journal)
             conversations = Conversations(models, journal, sessions, runner, engine, bus)
-            yield App(environ, settings, journal, runner, engine, models, batches, sessions, conversations, redact)
+            undo = Undo(state_dir(environ), journal, engine, places)
+            yield App(
+                environ, settings, journal, runner, engine, models, batches, sessions, conversations, undo, redact
+            )
     finally:
         with anyio.CancelScope(shield=True):
             await gateway.aclose()

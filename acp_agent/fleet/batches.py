@@ -30,6 +30,7 @@ from acp_agent.runs.models import Models
 from acp_agent.runs.port import Engine
 from acp_agent.runs.runner import Runner
 from acp_agent.store.reads import Reads
+from acp_agent.tools.kept import forget_workplace
 from acp_agent.tools.sandbox.model import Sandbox
 from acp_agent.tools.sandbox.probe import level_for
 
@@ -131,6 +132,7 @@ class Batches:
             await _check_commit_of_a_person(run_id, place)
         accepted = await land.accept(run_id, place)
         await self.journal.note(run_id, [accepted], "cli")
+        await anyio.to_thread.run_sync(forget_workplace, state_dir(self.environ), run_id, state.path)
         return accepted.commit
 
     async def reject(self, run_id: str, note: str = "") -> str | None:
@@ -139,17 +141,17 @@ class Batches:
         if not state.ended:
             raise Refused(f"{run_id} has not ended yet", hint=f"acp cancel {run_id}")
         if isinstance(state.landed, Accepted):
-            raise NothingSelected(
-                f"{run_id} was accepted already", hint=f"undo it with git revert {state.landed.commit}"
-            )
+            raise NothingSelected(f"{run_id} was accepted already", hint=f"acp undo {run_id} reverts it")
         if isinstance(state.landed, Rejected):
             raise NothingSelected(f"{run_id} was rejected already", hint=f"acp show {run_id}")
         if request.workplace.kind == "inplace":
             raise Refused(
-                f"{run_id} worked in place: there is no branch to put aside", hint="use git to undo its changes"
+                f"{run_id} worked in place: there is no branch to put aside",
+                hint=f"acp undo {run_id} undoes its changes",
             )
         rejected = await land.reject(run_id, request.workplace, note)
         await self.journal.note(run_id, [rejected], "cli")
+        await anyio.to_thread.run_sync(forget_workplace, state_dir(self.environ), run_id, state.path)
         return rejected.ref
 
     async def unfinished(self, batch_id: str | None, everything: bool) -> list[str]:

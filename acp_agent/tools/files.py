@@ -196,4 +196,6 @@ def _writing(workspace: Workspace, change: _Change, title: str, what: str) -> Re
         return await anyio.to_thread.run_sync(write)
 
     originals = {} if change.before is None else {path: change.before}
-    return Ready(Intent(title=title, before={path: old}, after={path: new}), run, change.diff.text, originals)
+    mode = workspace.mode(path)
+    intent = Intent(title=title, before={path: old}, after={path: new}, modes={} if mode is None else {path: mode})
+    return Ready(intent, run, change.diff.text, originals)

@@ -5,6 +5,7 @@ A folder for each run, private to the user, below `undo/` in the state directory
 """
 
 import contextlib
+import hashlib
 import os
 import shutil
 import time
@@ -20,6 +21,8 @@ from acp_agent.tools.workspace import digest
 KEPT_DAYS = 30
 _DAY = 86_400.0
 _SWEPT = ".swept"
+ROOT_FILE = "acp-root"
+"""Holds the path of the workspace a shadow belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +91,39 @@ class Kept:
 
 
 def sweep(state: Path, now: float) -> None:
-    """Once a day, remove what runs kept and nobody touched for 30 days. `now` is Unix time."""
-    folder = state / "undo"
-    stamp = folder / _SWEPT
+    """Once a day, remove what runs kept and nobody touched for 30 days, and shadows of directories that are gone.
+
+    `now` is Unix time.
+    """
+    stamp = state / "undo" / _SWEPT
     try:
         if now - stamp.stat().st_mtime < _DAY:
             return
     except FileNotFoundError:
-        if not folder.is_dir():
-            return
+        stamp.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     stamp.touch()
-    for entry in os.scandir(folder):
-        if entry.is_dir(follow_symlinks=False) and now - entry.stat().st_mtime > KEPT_DAYS * _DAY:
-            shutil.rmtree(entry.path, ignore_errors=True)
+    for folder in (state / "undo", state / "shadow"):
+        for entry in os.scandir(folder) if folder.is_dir() else ():
+            if entry.is_dir(follow_symlinks=False) and (_is_old(entry, now) or _is_orphan(Path(entry.path))):
+                shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def forget_workplace(state: Path, run_id: str, root: str | None) -> None:
+    """The result of a run has landed, and its worktree `root` is gone: nothing that was kept for it is needed."""
+    Kept.of(state, run_id).forget()
+    if root is not None:
+        shutil.rmtree(shadow_folder(state, Path(os.path.realpath(root))), ignore_errors=True)
+
+
+def shadow_folder(state: Path, root: Path) -> Path:
+    """Where the shadow of a workspace lies."""
+    return state / "shadow" / hashlib.sha256(os.fsencode(root)).hexdigest()[:24]
+
+
+def _is_old(entry: "os.DirEntry[str]", now: float) -> bool:
+    return now - entry.stat().st_mtime > KEPT_DAYS * _DAY
+
+
+def _is_orphan(folder: Path) -> bool:
+    root = folder / ROOT_FILE
+    return root.is_file() and not os.path.isdir(root.read_bytes())

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from acp_agent.tools.kept import ROOT_FILE
 from acp_agent.tools.repository import git_environment
 from acp_agent.tools.shadow_place import ShadowPlace
 
@@ -63,7 +64,7 @@ class ShadowGit:
         (folder / "HEAD").write_text("ref: refs/heads/none\n", encoding="ascii")
         (folder / "info" / "attributes").write_text(_ATTRIBUTES, encoding="ascii")
         (folder / "info" / "exclude").write_text("".join(f"{line}\n" for line in self.place.excludes), "utf-8")
-        (folder / "acp-root").write_bytes(os.fsencode(self.place.root))
+        (folder / ROOT_FILE).write_bytes(os.fsencode(self.place.root))
         if self.place.objects is not None:
             (folder / "objects" / "info" / "alternates").write_bytes(os.fsencode(self.place.objects) + b"\n")
         if self.place.index is not None:

@@ -1,6 +1,5 @@
 """Where a shadow repository lies, and what it may borrow of the repository the workspace is in."""
 
-import hashlib
 import os
 import re
 import subprocess
@@ -8,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from acp_agent.tools.kept import shadow_folder
 from acp_agent.tools.repository import Repository, git_argv, git_environment
 
 # What is never anybody's work, for directories that no .gitignore speaks for.
@@ -39,7 +39,7 @@ class ShadowPlace:
     @classmethod
     def of(cls, state: Path, root: Path, environ: Mapping[str, str]) -> "ShadowPlace":
         """The place of the shadow of `root`, a resolved path. Asks git about a repository's settings."""
-        folder = state / "shadow" / hashlib.sha256(os.fsencode(root)).hexdigest()[:24]
+        folder = shadow_folder(state, root)
         repository = Repository.of(root)
         if repository is None or _is_a_home(repository.top) or _is_ignored(repository, root, environ):
             return cls(folder, root, root, excludes=_HEAVY)

@@ -117,7 +117,7 @@ class Workspace:
     def read(self, relative: str) -> bytes:
         """All bytes of a regular file. Raises ToolError(kind="not_found" | "is_directory" | "too_large"...)."""
         try:
-            with self._parent(relative) as (parent, name):
+            with self.parent(relative) as (parent, name):
                 return _read_regular(parent, name, relative)
         except FileNotFoundError:
             raise self._not_found(relative) from None
@@ -138,24 +138,32 @@ class Workspace:
         data = self.read_if_exists(relative)
         return None if data is None else digest(data)
 
+    def mode(self, relative: str) -> int | None:
+        """The permission bits of a file, None where there is none."""
+        try:
+            with self.parent(relative) as (parent, name):
+                return stat.S_IMODE(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+        except OSError:
+            return None
+
     def write(self, relative: str, data: bytes) -> None:
         """Replace a file by `data` at once and durably: a crash leaves the old or the new one.
 
         Makes parent directories; keeps mode and owner of an existing file. Raises ToolError.
         """
         try:
-            with self._parent(relative, create=True) as (parent, name):
-                _replace(parent, name, _temporary_name(relative), data)
+            with self.parent(relative, create=True) as (parent, name):
+                _replace(parent, name, temporary_name(relative), data)
         except OSError as error:
             raise tool_error(error, relative) from None
 
     def clear_unfinished(self, relative: str) -> None:
         """Remove what a killed `write` of this path may have left beside it."""
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), self._parent(relative) as (parent, _):
-            os.unlink(_temporary_name(relative), dir_fd=parent)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), self.parent(relative) as (parent, _):
+            os.unlink(temporary_name(relative), dir_fd=parent)
 
     @contextlib.contextmanager
-    def _parent(self, relative: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
+    def parent(self, relative: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
         """A descriptor of the directory that holds `relative`, reached without following a link, and the last name."""
         if relative == ".":
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), relative)
@@ -240,7 +248,7 @@ def _read_regular(parent: int, name: str, relative: str) -> bytes:
     return data
 
 
-def _temporary_name(relative: str) -> str:
+def temporary_name(relative: str) -> str:
     # The same name for the same file, so that whoever takes over after a crash finds what it left.
     return f".acp-{digest(relative.encode())[:16]}.tmp"
 

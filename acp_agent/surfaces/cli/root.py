@@ -21,6 +21,7 @@ COMMANDS = {
     "diff": (_HERE + "review:diff", "Print the changes a run made."),
     "accept": (_HERE + "review:accept", "Merge results into the branch they started from."),
     "reject": (_HERE + "review:reject", "Refuse results; their commits are kept under a ref."),
+    "undo": (_HERE + "undo:undo", "Take back what a run changed."),
     "resume": (_HERE + "steer:resume", "Go on with interrupted work."),
     "cancel": (_HERE + "steer:cancel", "End runs that are queued, running or waiting."),
     "approve": (_HERE + "approve:approve", "Answer what a run is waiting for."),

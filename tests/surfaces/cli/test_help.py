@@ -37,6 +37,7 @@ Commands:
   diff        Print the changes a run made.
   accept      Merge results into the branch they started from.
   reject      Refuse results; their commits are kept under a ref.
+  undo        Take back what a run changed.
   resume      Go on with interrupted work.
   cancel      End runs that are queued, running or waiting.
   approve     Answer what a run is waiting for.

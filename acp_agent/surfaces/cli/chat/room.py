@@ -17,6 +17,7 @@ from acp_agent.domain.errors import NothingSelected, UsageError
 from acp_agent.domain.events import Event, SessionChanged, SessionStarted
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.session import SessionState
+from acp_agent.fleet.undo import Outcome, UndoAsk
 from acp_agent.runs.past import Past, after
 from acp_agent.surfaces.cli.text import one_line
 
@@ -107,6 +108,10 @@ class Room:
         """The chain the next turn asks, and why that one. Raises UsageError where there is none."""
         return self.call(self._model)
 
+    def undo(self, *, back: bool) -> Outcome:
+        """Take back what the newest turn with changes did, or bring the last undo back. Raises NothingSelected."""
+        return self.call(self._undone, back)
+
     def spent(self) -> tuple[int, Past, Spent]:
         """Turns, money and tokens of the session."""
         return self.call(self._spent)
@@ -134,6 +139,14 @@ class Room:
                 output_tokens=tokens.output_tokens + state.spent.output_tokens,
             )
         return len(runs), past, tokens
+
+    async def _undone(self, back: bool) -> Outcome:
+        session_id = self.session.session_id
+        undo = self.app.undo
+        run_id = await (undo.last_undone_of(session_id) if back else undo.last_of(session_id)) if session_id else None
+        if run_id is None:
+            raise NothingSelected(f"nothing in this session {'was undone' if back else 'is left to undo'}")
+        return await (undo.redo(run_id) if back else undo.undo(run_id, UndoAsk()))
 
     async def _found(self, name: str, directory: str | None) -> SessionState:
         cwd = None if directory is None else _directory(directory)

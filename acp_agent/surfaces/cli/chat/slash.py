@@ -10,6 +10,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "help": ("", "This list."),
     "model": ("[NAME]", "List models, or use NAME from the next message on (default: back to what is found)."),
     "mode": ("[MODE]", "List modes, or work in MODE from the next message on: plan, ask, edit, auto."),
+    "undo": ("[back]", "Take back what the last turn changed; once more the one before. back: bring it back."),
     "cost": ("", "Tokens and money of this session."),
     "quit": ("", "Leave; the session stays on record."),
 }
@@ -75,5 +76,5 @@ def completions(line: str, models: Sequence[str], skills: Sequence[str] = ()) ->
     if not space:
         ours = [f"/{name} " if COMMANDS[name][0] else f"/{name}" for name in COMMANDS if f"/{name}".startswith(word)]
         return ours + [f"/{name} " for name in skills if name not in COMMANDS and f"/{name}".startswith(word)]
-    offered = {"/mode": list(MODES), "/model": list(models)}.get(word, [])
+    offered = {"/undo": ["back"], "/mode": list(MODES), "/model": list(models)}.get(word, [])
     return [name for name in offered if name.startswith(argument)]

@@ -18,6 +18,7 @@ from acp_agent.surfaces.cli.chat.room import Room
 from acp_agent.surfaces.cli.chat.screen import Screen
 from acp_agent.surfaces.cli.chat.turn import Conduct
 from acp_agent.surfaces.cli.formats import count, money, some
+from acp_agent.surfaces.cli.undo import told
 
 ROLE = "role:"
 MOST_MODELS = 40
@@ -90,7 +91,8 @@ class Talk:
             case slash.Command(name="quit"):
                 return None
             case slash.Command(name, argument):
-                {"help": self._help, "model": self._model, "mode": self._mode, "cost": self._cost}[name](argument)
+                commands = {"help": self._help, "model": self._model, "mode": self._mode, "undo": self._undo}
+                {**commands, "cost": self._cost}[name](argument)
                 self._screen.rest()
         return int(ExitCode.OK)
 
@@ -145,6 +147,14 @@ class Talk:
             raise UsageError(f"there is no mode {argument}", hint=f"modes: {', '.join(slash.MODES)}")
         self._room.change(SessionChanged(mode=Mode(argument)))
         self._screen.note(f"mode {argument} from the next message on: {slash.MODES[argument]}")
+
+    def _undo(self, argument: str) -> None:
+        if argument not in ("", "back"):
+            raise UsageError(
+                "/undo takes nothing, or: back", hint="acp undo ID --to STEP goes back to a step of a turn"
+            )
+        for line in told(self._room.undo(back=bool(argument)), bool(argument)):
+            self._screen.note(line)
 
     def _model(self, argument: str) -> None:
         if not argument:
