@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from acp_agent.domain.base import Frozen
+from acp_agent.domain.confinement import Confinement
 from acp_agent.domain.errors import ModelFault
 from acp_agent.domain.events_files import FilesSnapshot, Undone
 from acp_agent.domain.events_skills import SkillActivated
@@ -177,7 +178,7 @@ class GateStarted(Frozen):
 
 
 class GateFinished(Frozen):
-    """A gate passed or not; `output` is head and tail of what it printed."""
+    """A gate passed or not; `output` is head and tail of what it printed, `confinement` the sandbox it ran in."""
 
     type: Literal["gate_finished"] = "gate_finished"
     gate: str
@@ -185,6 +186,7 @@ class GateFinished(Frozen):
     exit_status: int | None
     seconds: float
     output: str = ""
+    confinement: Confinement | None = None
 
 
 class Committed(Frozen):

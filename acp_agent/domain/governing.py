@@ -23,6 +23,10 @@ GOVERNING_FOLDERS = (
 )
 """Directories that govern with all that is in them, in whatever directory they stand."""
 
+OPENED_BY_OTHERS = (".vscode", ".idea", ".envrc", ".claude", ".codex", ".cursor", ".gemini", ".opencode")
+"""At the top of a workspace, what editors, shells and other agents act upon as soon as somebody opens it: a command may
+neither change nor make it."""
+
 INSTRUCTION_FILES = ("AGENTS.md", "AGENTS.override.md", "CLAUDE.md", "GEMINI.md", ".cursorrules")
 """Text that later runs read as instructions. It says what to do, never what is allowed, so it does not govern."""
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from acp_agent.domain.base import Frozen
+from acp_agent.domain.confinement import Confinement
 from acp_agent.domain.skill import SkillActivation
 
 
@@ -74,9 +75,10 @@ class ToolResult(Frozen):
     `output` is what the model reads (already truncated and redacted), `kind` classifies an error, `hint` says what to
     try next, `retryable` whether the same call may succeed later. `seen` maps each path whose content the model now
     knows to its SHA-256. `diff` is a unified diff for people. `omitted` counts the bytes cut from `output`. `sandbox`
-    is the level in force for commands (`bwrap`, `none`). `exit_status` and `seconds` belong to commands. `origin` says
-    where the output comes from, `network` which hosts a call that asked for any reached. `skill` is the one whose
-    instructions `output` is. `tried` is what earlier tries of the same call failed with, oldest first.
+    is the level in force for commands (`bwrap`, `landlock`, `none`), `confinement` what that meant. `exit_status` and
+    `seconds` belong to commands. `origin` says where the output comes from, `network` which hosts a call that asked for
+    any reached. `skill` is the one whose instructions `output` is. `tried` is what earlier tries of the call failed
+    with, oldest first.
     """
 
     status: ResultStatus
@@ -88,6 +90,7 @@ class ToolResult(Frozen):
     diff: str | None = None
     omitted: int = 0
     sandbox: str | None = None
+    confinement: Confinement | None = None
     exit_status: int | None = None
     seconds: float | None = None
     plan: tuple["PlanStep", ...] | None = None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from acp_agent.domain.confinement import Confinement
 from acp_agent.domain.errors import ToolError
 from acp_agent.domain.redact import Redactor
 from acp_agent.tools.sandbox.model import Sandbox
@@ -11,11 +12,12 @@ from acp_agent.tools.shell import run_command
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a command ended; `exit_status` is None where it was stopped or could not run."""
+    """How a command ended; `exit_status` is None where it was stopped or could not run, as then `confinement` is."""
 
     exit_status: int | None
     seconds: float
     output: str
+    confinement: Confinement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,4 +36,4 @@ class SandboxedCommands:
             )
         except ToolError as error:
             return Outcome(None, 0.0, error.message)
-        return Outcome(ended.exit_status, ended.seconds, self.redact(ended.output))
+        return Outcome(ended.exit_status, ended.seconds, self.redact(ended.output), ended.confinement)

@@ -12,6 +12,7 @@ from typing import Protocol
 import anyio
 import anyio.to_thread
 
+from acp_agent.domain.confinement import Confinement
 from acp_agent.domain.errors import AcpAgentError, Refused, ToolError, UsageError
 from acp_agent.domain.events import Committed, GateFinished
 from acp_agent.domain.request import Gate, Workplace
@@ -46,6 +47,11 @@ class CommandOutcome(Protocol):
     @property
     def output(self) -> str:
         """What it printed, both streams."""
+        ...
+
+    @property
+    def confinement(self) -> Confinement | None:
+        """The sandbox it ran in."""
         ...
 
 
@@ -94,6 +100,7 @@ class GitWorkplaces:
             exit_status=outcome.exit_status,
             seconds=outcome.seconds,
             output=outcome.output,
+            confinement=outcome.confinement,
         )
 
     async def commit(self, run_id: str, place: Workplace, message: str) -> Committed:

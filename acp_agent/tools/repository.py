@@ -17,11 +17,15 @@ _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "GIT_CONFIG_GLOBAL", "GIT
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A checkout. `top` is its first directory, `link` the `.git` there, `common` what all worktrees share."""
+    """A checkout. `top` is its first directory, `link` the `.git` there, `common` what all worktrees share.
+
+    `private` is what belongs to this worktree alone, `common` itself for the first one.
+    """
 
     top: Path
     link: Path
     common: Path
+    private: Path
 
     @classmethod
     def of(cls, root: Path) -> "Repository | None":
@@ -34,14 +38,15 @@ class Repository:
             if link.is_symlink():
                 return None
             if link.is_dir() and _is_git_directory(link):
-                return cls(folder, link, link)
+                return cls(folder, link, link, link)
             if link.is_file():
-                common = _common_of(link)
-                return cls(folder, link, common) if common is not None else None
+                found = _directories_of(link)
+                return cls(folder, link, *found) if found is not None else None
         return None
 
 
-def _common_of(link: Path) -> Path | None:
+def _directories_of(link: Path) -> tuple[Path, Path] | None:
+    """The common and the private directory behind a `.git` file."""
     pointer = _words(link)
     if not pointer.startswith("gitdir:"):
         return None
@@ -53,7 +58,7 @@ def _common_of(link: Path) -> Path | None:
         common = own
         names = (Path(os.path.realpath(own / name.strip())) for name in _WORKTREE.findall(_words(own / "config")))
         is_ours = link.parent in names
-    return common if is_ours and _is_git_directory(common) else None
+    return (common, own) if is_ours and _is_git_directory(common) else None
 
 
 def _is_git_directory(folder: Path) -> bool:

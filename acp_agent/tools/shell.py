@@ -6,15 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 from pydantic import Field
 
+from acp_agent.domain.confinement import Confinement
 from acp_agent.domain.errors import ToolError
 from acp_agent.domain.tool import Intent, Risk, ToolResult
 from acp_agent.tools.command import Bounds, Stopped, run_program
 from acp_agent.tools.registry import Arguments, Ready, Seen, Tool, other_names, prepared_tool
+from acp_agent.tools.sandbox.facts import confinement
+from acp_agent.tools.sandbox.git_places import git_places
 from acp_agent.tools.sandbox.home import with_home
 from acp_agent.tools.sandbox.model import Level, Sandbox, exposes_home
 from acp_agent.tools.sandbox.probe import forget, level_for
+from acp_agent.tools.sandbox.protection import Protection
 from acp_agent.tools.sandbox.start import confined_argv
 from acp_agent.tools.workspace import Workspace
 
@@ -29,15 +35,23 @@ CALL_KEY = "ACP_CALL_KEY"
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """How a command ended. `exit_status` is None where it was stopped; `omitted` counts bytes cut from the middle."""
+    """How a command ended. `exit_status` is None where it was stopped; `omitted` counts bytes cut from the middle.
+
+    `stopped` is the limit that ended it; `confinement` what held for it, and what it tampered with.
+    """
 
     exit_status: int | None
     output: str
     omitted: int
     seconds: float
     timed_out: bool
-    sandbox: Level
+    confinement: Confinement
     stopped: Stopped | None = None
+
+    @property
+    def sandbox(self) -> Level:
+        """The level in force."""
+        return self.confinement.level
 
 
 async def run_command(
@@ -70,7 +84,13 @@ async def run_command(
         memory=sandbox.limits.most_memory,
         processes=sandbox.limits.processes,
     )
-    ended = await run_program(argv, cwd=cwd or root, environment=environment, bounds=bounds, stdin=stdin)
+    aside = None if sandbox.state is None else sandbox.state / "quarantine"
+    protection = await anyio.to_thread.run_sync(Protection, root, git_places(root), level, aside)
+    try:
+        ended = await run_program(argv, cwd=cwd or root, environment=environment, bounds=bounds, stdin=stdin)
+    finally:
+        with anyio.CancelScope(shield=True):
+            tampered = await anyio.to_thread.run_sync(protection.mend)
     output = ended.head.decode(errors="replace")
     if ended.omitted:
         output += f"\n[... {ended.omitted:,} bytes cut here; filter the output, or read parts of it from a file ...]\n"
@@ -79,7 +99,8 @@ async def run_command(
         # Something has changed since it was tried: the next command finds out which level holds now.
         forget(sandbox)
         raise ToolError(f"The sandbox could not be made: {output.strip()}", kind="sandbox_failed", retryable=True)
-    return CommandResult(ended.exit_status, output, ended.omitted, ended.seconds, ended.timed_out, level, ended.stopped)
+    held = confinement(sandbox, level, tampered)
+    return CommandResult(ended.exit_status, output, ended.omitted, ended.seconds, ended.timed_out, held, ended.stopped)
 
 
 def _for_command(sandbox: Sandbox, root: Path, network: bool, timeout: float) -> Sandbox:
@@ -135,8 +156,9 @@ def shell_tool(sandbox: Sandbox, *, confined: bool = True) -> Tool:
         """Run a command in bash and return its exit status and output (stdout and stderr together).
 
         It runs in a sandbox: the workspace is writable, the rest of the system read-only, the home directory and the
-        network are not there, and /tmp is empty each time. Git can be looked at but not changed; your changes are
-        committed for you. No process outlives the command, and nothing can be typed into it.
+        network are not there, and /tmp is empty each time. `git commit` works; git's configuration and hooks, and files
+        that editors or agents act upon (.vscode, .mcp.json), cannot be changed. In a batch your changes are committed
+        for you. No process outlives the command, and nothing can be typed into it.
         """
         where = workspace.absolute(workspace.directory(arguments.cwd))
 
@@ -167,6 +189,9 @@ def _told(ended: CommandResult, timeout: float) -> ToolResult:
     elif ended.exit_status != 0:
         kind = "exit_status"
         output = f"exit status {ended.exit_status}\n{output}"
+    if tampered := ended.confinement.tampered:
+        kind, hint = kind or "tampered", "These files govern what runs here; no command may make or change them."
+        output = "".join(f"protected: it {line}\n" for line in tampered) + output
     return ToolResult(
         status="error" if kind else "ok",
         output=output,
@@ -174,6 +199,7 @@ def _told(ended: CommandResult, timeout: float) -> ToolResult:
         hint=hint,
         omitted=ended.omitted,
         sandbox=ended.sandbox,
+        confinement=ended.confinement,
         exit_status=ended.exit_status,
         seconds=round(ended.seconds, 3),
     )

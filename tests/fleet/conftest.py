@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from acp_agent.domain.confinement import Confinement
 from acp_agent.domain.request import Workplace
 from acp_agent.fleet.worktree import GitWorkplaces
 from acp_agent.testing.repos import git
@@ -19,6 +20,7 @@ class Outcome:
     exit_status: int | None
     seconds: float
     output: str
+    confinement: Confinement | None = None
 
 
 async def run_command(command: str, cwd: str, seconds: float) -> Outcome:

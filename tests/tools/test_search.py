@@ -169,8 +169,11 @@ def test_a_worktree_knows_the_directory_it_shares(repository: Path) -> None:
     worktree = repository.parent / "worktree"
     git(repository, "worktree", "add", str(worktree))
     (worktree / "sub").mkdir()
-    assert Repository.of(worktree / "sub") == Repository(worktree, worktree / ".git", repository / ".git")
-    assert Repository.of(repository) == Repository(repository, repository / ".git", repository / ".git")
+    assert Repository.of(worktree / "sub") == Repository(
+        worktree, worktree / ".git", repository / ".git", repository / ".git/worktrees/worktree"
+    )
+    git_directory = repository / ".git"
+    assert Repository.of(repository) == Repository(repository, git_directory, git_directory, git_directory)
 
 
 def test_a_submodule_knows_its_directory(repository: Path) -> None:
@@ -178,7 +181,7 @@ def test_a_submodule_knows_its_directory(repository: Path) -> None:
     git(repository.parent, "clone", "-q", str(repository), str(other))
     git(other, "-c", "protocol.file.allow=always", "submodule", "add", str(repository), "inner")
     assert Repository.of(other / "inner") == Repository(
-        other / "inner", other / "inner/.git", other / ".git/modules/inner"
+        other / "inner", other / "inner/.git", other / ".git/modules/inner", other / ".git/modules/inner"
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from acp_agent.domain.confinement import Confinement
 from acp_agent.domain.errors import ToolError
 from acp_agent.domain.message import ToolCall
 from acp_agent.domain.tool import ToolResult
@@ -25,6 +26,14 @@ from acp_agent.tools.shell import run_command
 pytestmark = [pytest.mark.anyio, pytest.mark.bwrap]
 Use = Callable[..., Awaitable[ToolResult]]
 BARE = Sandbox(level="off")
+HELD = Confinement(
+    level="bwrap",
+    fs_write="workspace",
+    fs_read="allow-list",
+    network="closed",
+    processes="namespace",
+    syscalls="filtered",
+)
 
 
 async def output_of(root: Path, command: str, sandbox: Sandbox | None = None) -> str:
@@ -37,10 +46,15 @@ async def test_a_command_tells_its_output_and_status(use: Use, root: Path) -> No
     bad = await use("shell", command="echo why; exit 3")
     killed = await use("shell", command="kill -9 $$")
     assert good.model_copy(update={"seconds": None}) == ToolResult(
-        status="ok", output=f"{root}/sub\nout\nerr\n", sandbox="bwrap", exit_status=0
+        status="ok", output=f"{root}/sub\nout\nerr\n", sandbox="bwrap", exit_status=0, confinement=HELD
     )
     assert bad.model_copy(update={"seconds": None}) == ToolResult(
-        status="error", output="exit status 3\nwhy\n", kind="exit_status", sandbox="bwrap", exit_status=3
+        status="error",
+        output="exit status 3\nwhy\n",
+        kind="exit_status",
+        sandbox="bwrap",
+        exit_status=3,
+        confinement=HELD,
     )
     assert (killed.kind, killed.exit_status) == ("exit_status", 137)
 
@@ -157,31 +171,67 @@ async def test_further_paths_can_be_opened(root: Path) -> None:
     assert [(root.parent / name / "file").read_text() for name in ("readable", "writable")] == ["old", "new\n"]
 
 
-async def test_git_can_be_looked_at_but_not_changed(repository: Path) -> None:
-    worktree = repository.parent / "worktree"
-    subprocess.run(["git", "worktree", "add", "-q", str(worktree)], cwd=repository, check=True)
-    for checkout in (repository, worktree):
-        attempts = (
-            "git commit -q --allow-empty -m x", "git config core.fsmonitor evil", "mv .git away", "rm -rf .git",
-            f"touch {repository}/.git/hooks/post-checkout", "echo x >> .git/config",
-        )  # fmt: skip
-        for attempt in attempts:
-            ended = await run_command(attempt, workspace=checkout, timeout=20)
-            assert ended.exit_status != 0, (checkout.name, attempt, ended.output)
-        assert (
-            await output_of(checkout, "touch new; git log --format=%s; git status --short; rm new") == "first\n?? new\n"
-        )
+@pytest.fixture
+def worktree(repository: Path) -> Path:
+    """A linked worktree of `repository` on a branch of its own, beside another branch."""
+    subprocess.run(["git", "branch", "other"], cwd=repository, check=True)
+    place = repository.parent / "worktree"
+    subprocess.run(["git", "worktree", "add", "-q", "-b", "acp/b/p", str(place)], cwd=repository, check=True)
+    return place
+
+
+FORBIDDEN_TO_GIT = (
+    "git config core.fsmonitor evil",
+    "mv .git away",
+    "echo x >> $GIT/config",
+    "rm -rf $GIT/hooks",
+    "touch $GIT/hooks/post-checkout",
+    "echo x > $GIT/info/attributes",
+    "rm -rf $GIT/objects/pack",
+)
+
+
+@pytest.mark.parametrize("place", ["checkout", "worktree"])
+async def test_git_commits_but_its_configuration_and_hooks_stay(repository: Path, worktree: Path, place: str) -> None:
+    subprocess.run(["git", "repack", "-qad"], cwd=repository, check=True)
+    checkout = repository if place == "checkout" else worktree
+    config = (repository / ".git/config").read_bytes()
+    for attempt in FORBIDDEN_TO_GIT:
+        ended = await run_command(f"GIT=$(git rev-parse --git-common-dir); {attempt}", workspace=checkout, timeout=20)
+        assert (ended.exit_status != 0, ended.confinement.tampered) == (True, ()), (attempt, ended.output)
+    done = "echo x > new && git add new && git commit -qm second && git commit -q --amend -m 'second again' && "
+    looked = "git log --format='%s by %an <%ae>' -1 && git status --short && git stash list && git gc --auto -q"
+    assert await output_of(checkout, done + looked) == "second again by Test <test@example.org>\n"
+    outside = subprocess.run(["git", "log", "--format=%s"], cwd=checkout, capture_output=True, text=True, check=True)
+    assert outside.stdout == "second again\nfirst\n"
     assert not (repository / ".git/hooks/post-checkout").exists()
+    assert (repository / ".git/config").read_bytes() == config
+    subprocess.run(["git", "fsck", "--strict"], cwd=repository, check=True, capture_output=True)
+
+
+async def test_a_worktree_cannot_touch_the_branches_of_others(repository: Path, worktree: Path) -> None:
+    before = subprocess.run(["git", "for-each-ref"], cwd=repository, capture_output=True, text=True, check=True).stdout
+    for attempt in (
+        "git branch -D other",
+        "git update-ref refs/heads/main HEAD~0 && git branch -f other HEAD",
+        "git tag x",
+        "echo y >> kept.py; git stash",
+        "rm -rf $(git rev-parse --git-common-dir)/refs/heads/other",
+        "rm $(git rev-parse --git-dir)/commondir",
+    ):
+        ended = await run_command(attempt, workspace=worktree, timeout=20)
+        assert ended.exit_status != 0, (attempt, ended.output)
+    after = subprocess.run(["git", "for-each-ref"], cwd=repository, capture_output=True, text=True, check=True).stdout
+    assert after == before
 
 
 async def test_a_sub_directory_sees_the_rest_of_its_repository(repository: Path) -> None:
     sub = repository / "sub"
     sub.mkdir()
     (repository.parent / "neighbour").touch()
-    command = (
-        "cat ../kept.py | head -1; touch ../x ../.git/x 2>/dev/null || echo held; touch y; git status --short; ls ../.."
-    )
-    assert await output_of(sub, command) == "def kept():\nheld\n?? ./\nproject\n"
+    attempt = "touch ../x ../.git/config 2>/dev/null || echo held"
+    command = f"cat ../kept.py | head -1; {attempt}; touch y; git add y; git commit -qm y; ls ../.."
+    assert await output_of(sub, command) == "def kept():\nheld\nproject\n"
     assert (sub / "y").exists()
 
 

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from acp_agent.tools.repository import Repository
+from acp_agent.tools.sandbox.git_places import git_places
 from acp_agent.tools.sandbox.model import EGRESS_SOCKET, SYSTEM, Sandbox, exposes_home, home_inside
 from acp_agent.tools.sandbox.program import find_bwrap
+from acp_agent.tools.sandbox.protection import bound_paths
 from acp_agent.tools.sandbox.toolchains import toolchains
 
 SECRET_FILES = ("/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers", "/etc/krb5.keytab")
@@ -52,11 +54,11 @@ def bwrap_argv(sandbox: Sandbox, root: Path, cwd: Path, environ: Mapping[str, st
         argv += _read_only(_around(repository, root))
     argv += ["--bind", str(root), str(root)]
     argv += [word for path in sandbox.writable for word in ("--bind-try", str(path), str(path))]
-    # After the workspace, and mount points of their own: they can be neither written nor moved away.
-    if repository is not None:
-        argv += _read_only((repository.common, repository.link))
-    elif (root / ".git").exists() and not (root / ".git").is_symlink():
-        argv += _read_only((root / ".git",))
+    # After the workspace, and mount points of their own: they can be neither replaced nor moved away.
+    places = git_places(root)
+    argv += _read_only(places.shown)
+    argv += [word for path in places.writable for word in ("--bind-try", str(path), str(path))]
+    argv += _read_only(bound_paths(root, places))
     # What is written beside the workspace would vanish with the command; better it fails.
     argv += ["--remount-ro", "/", "--chdir", str(cwd), "--"]
     return argv if sandbox.network or sandbox.egress is None else [*argv, *sandbox.egress.bridge]

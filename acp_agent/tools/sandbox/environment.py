@@ -1,7 +1,9 @@
 """The variables a command sees, from an allow-list: no secret is on it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
+from acp_agent.tools.sandbox.identity import git_settings
 from acp_agent.tools.sandbox.model import Level, Sandbox, home_directory, home_inside
 
 _VARIABLES = frozenset({
@@ -24,22 +26,20 @@ _FIXED = {
 }
 _FIXED_INSIDE = {
     "TMPDIR": "/tmp",
-    # The user's own git configuration is hidden with the home directory, and with it what it says of foreign owners.
-    "GIT_CONFIG_COUNT": "1",
-    "GIT_CONFIG_KEY_0": "safe.directory",
-    "GIT_CONFIG_VALUE_0": "*",
     # Caches of compiled files are not part of anybody's change.
     "PYTHONPYCACHEPREFIX": "/tmp/pycache",
 }
 
 
-def command_environment(sandbox: Sandbox, level: Level, environ: Mapping[str, str]) -> dict[str, str]:
-    """The allow-list of `environ`, our own, and what a person added."""
+def command_environment(sandbox: Sandbox, level: Level, environ: Mapping[str, str], root: Path) -> dict[str, str]:
+    """The allow-list of `environ`, our own, and what a person added. `root` is the workspace."""
     names = _VARIABLES | (_NETWORK_VARIABLES if sandbox.network else frozenset())
     kept = {name: value for name, value in environ.items() if name.upper() in names and not _has_password(value)}
     kept.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
     kept.setdefault("LC_CTYPE", "C.UTF-8")
-    own = {"HOME": str(home_directory())} if level == "none" else {"HOME": str(home_inside()), **_FIXED_INSIDE}
+    own = {"HOME": str(home_directory())}
+    if level != "none":
+        own = {"HOME": str(home_inside()), **_FIXED_INSIDE, **git_settings(root)}
     egress = sandbox.egress.environment if sandbox.egress is not None and level == "bwrap" else {}
     return {**kept, **_FIXED, **own, **egress, **sandbox.environment}
 

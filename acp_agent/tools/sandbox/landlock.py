@@ -13,6 +13,7 @@ from pathlib import Path
 
 from acp_agent.tools.repository import Repository
 from acp_agent.tools.sandbox.bubblewrap import SECRET_FILES, SECRET_FOLDERS
+from acp_agent.tools.sandbox.git_places import git_places
 from acp_agent.tools.sandbox.model import SYSTEM, Sandbox, exposes_home
 from acp_agent.tools.sandbox.seccomp import filter_path
 from acp_agent.tools.sandbox.toolchains import toolchains
@@ -30,15 +31,15 @@ def landlock_argv(sandbox: Sandbox, root: Path, environ: Mapping[str, str]) -> l
     if sandbox.network:
         # What /etc/resolv.conf links to.
         read.append("/run/systemd/resolve")
-    if repository is not None:
-        read += map(str, (repository.common, repository.link))
-        if repository.top != root and not exposes_home(repository.top):
-            read.append(str(repository.top))
+    if repository is not None and repository.top != root and not exposes_home(repository.top):
+        read.append(str(repository.top))
+    places = git_places(root)
+    read += map(str, places.shown)
     listed, system = _system()
     spec = {
         "read": [*system, *read],
         "list": listed,
-        "write": [str(root), *map(str, sandbox.writable), *(f"/dev/{name}" for name in _DEVICES)],
+        "write": [str(root), *map(str, (*places.writable, *sandbox.writable)), *(f"/dev/{name}" for name in _DEVICES)],
         "ports": sandbox.network,
         "filter": filter_path("internet" if sandbox.network else "none", truncate=False),
         "limits": sandbox.limits.resources(),

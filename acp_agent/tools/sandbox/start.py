@@ -26,7 +26,7 @@ def confined_argv(
     while this process lives, in this process (the filter is read from it); to end it, SIGTERM, then SIGKILL to its
     process group. Its environment must be exactly the one given: secrets are kept out by that.
     """
-    environment = command_environment(sandbox, level, environ)
+    environment = command_environment(sandbox, level, environ, root)
     if level == "landlock":
         return landlock_argv(sandbox, root, environ), environment
     limits = _ulimits(sandbox.limits)
