@@ -8,7 +8,8 @@ from pathlib import Path
 import anyio
 from pydantic import SecretStr
 
-from acp_agent.config.paths import database_path, state_dir
+from acp_agent.config.hook_tables import hooks_of
+from acp_agent.config.paths import CONFIG_FILE, config_file, database_path, state_dir
 from acp_agent.config.settings import (
     Settings,
     load_settings,
@@ -33,6 +34,7 @@ from acp_agent.llm.provider import ModelPrice, Provider
 from acp_agent.llm.sources import providers_of
 from acp_agent.runs.bus import Bus
 from acp_agent.runs.conversations import Conversations
+from acp_agent.runs.hooks import Hooks
 from acp_agent.runs.models import Models
 from acp_agent.runs.parts import Parts
 from acp_agent.runs.runner import Runner
@@ -113,6 +115,13 @@ def _tools(
     return tools_of
 
 
+def _hooks(settings: Settings, environ: Mapping[str, str], redact: Redactor, sandbox: Sandbox) -> Hooks:
+    """The user's hooks; their scripts lie in `hooks/` beside config.toml, which the sandbox shows to no one else."""
+    scripts = config_file(environ).parent / "hooks"
+    shown = replace(sandbox, readable=(*sandbox.readable, scripts))
+    return Hooks(hooks_of(settings.table.hooks, CONFIG_FILE), shown, redact)
+
+
 def _crash_points(environ: Mapping[str, str]) -> Callable[[str], None] | None:
     """Where crash tests kill this process; production code never loads the module."""
     if not (environ.get("ACP_CRASH_AT") or environ.get("ACP_CRASH_LOG")):
@@ -143,7 +152,8 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
             places = GitWorkplaces(SandboxedCommands(sandbox, redact), SandboxedCommands(sandbox, redact, network=True))
             snapshots = ShadowSnapshots(state_dir(environ), environ)
             tools = _tools(redact, sandbox, settings, environ)
-            runner = Runner(Parts(journal, gateway, tools, places, snapshots, bus))
+            hooks = _hooks(settings, environ, redact, sandbox)
+            runner = Runner(Parts(journal, gateway, tools, places, snapshots, bus, hooks))
             engine = LocalEngine(journal, runner, owner_of_this_process())
             models = Models(settings, environ, gateway)
             batches = Batches(environ, cwd, models, journal, runner, engine, bus)

@@ -29,8 +29,8 @@ def assemble(
 
 def _pinned(state: RunState, messages: tuple[Message, ...]) -> tuple[str, ...]:
     """The instructions of skills in force that no message carries."""
-    carried = {message.text for message in messages if isinstance(message, ToolMessage)}
-    return tuple(skill.text for skill in state.skills if skill.text not in carried)
+    carried = [message.text for message in messages if isinstance(message, ToolMessage)]
+    return tuple(skill.text for skill in state.skills if not any(skill.text in text for text in carried))
 
 
 def _final_text(schema: dict[str, Any] | None) -> str:

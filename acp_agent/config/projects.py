@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from acp_agent.config.commands import Command, commands_in
-from acp_agent.config.paths import resolved
+from acp_agent.config.hook_tables import hooks_of
+from acp_agent.config.paths import PROJECTS_FILE, resolved
 from acp_agent.config.problem import FileError, Problem, by_line, raise_first
 from acp_agent.config.projects_meaning import meaning_problems, schema_of
 from acp_agent.config.projects_tables import (
@@ -24,6 +25,7 @@ from acp_agent.config.projects_tables import (
 from acp_agent.config.tables import checked, problem_at
 from acp_agent.config.toml_source import TomlSource, read_toml
 from acp_agent.domain.base import Frozen
+from acp_agent.domain.hook import Hook
 from acp_agent.domain.request import Gate
 
 HINT_MISSING = "acp init writes one for the git repositories it finds"
@@ -93,6 +95,11 @@ class ProjectsFile:
     tasks: Mapping[str, Task]
     targets: Mapping[str, Target]
     budget: Budget
+
+    @property
+    def hooks(self) -> tuple[Hook, ...]:
+        """Its hooks; like every command in it, none runs before somebody trusted it."""
+        return hooks_of(self.table.hooks, PROJECTS_FILE)
 
     @property
     def path(self) -> Path:
@@ -190,6 +197,12 @@ def _commands(table: ProjectsTable) -> Iterator[Command]:
     for name, project in table.projects.items():
         yield from _table_commands(f"projects.{name}", project.setup, project.gates or ())
         yield from commands_in(project.loop or {}, f"projects.{name}.loop")
+    yield from _hook_commands(table)
+
+
+def _hook_commands(table: ProjectsTable) -> Iterator[Command]:
+    for hook in hooks_of(table.hooks, ""):
+        yield Command(hook.name.removeprefix(": "), hook.run)
 
 
 def _table_commands(key: str, setup: str | None, gates: tuple[GateEntry, ...]) -> Iterator[Command]:

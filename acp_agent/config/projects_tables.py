@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
+from acp_agent.config.hook_tables import ProjectHooksTable
 from acp_agent.config.tables import Items, Money, Name, Seconds, Table, Tags, Text, Texts, plain
 
 VERSION = 1
@@ -158,3 +159,4 @@ class ProjectsTable(Table):
     targets: dict[Name, TargetTable] = Field(default_factory=dict)
     projects: dict[Name, ProjectTable] = Field(default_factory=dict)
     tasks: dict[Name, TaskTable] = Field(default_factory=dict)
+    hooks: ProjectHooksTable = Field(default_factory=ProjectHooksTable)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from acp_agent.config.hook_tables import OwnHooksTable
 from acp_agent.config.tables import Items, Money, Name, Seconds, Table, Text, Texts, plain
 from acp_agent.config.tools_tables import DeclaredToolTable, ToolServer
 from acp_agent.domain.policy import Mode
@@ -105,4 +106,5 @@ class SettingsTable(Table):
     mcp: dict[Name, ToolServer] = Field(default_factory=dict)
     sandbox: Sandbox = Field(default_factory=Sandbox)
     skills: SkillsTable = Field(default_factory=SkillsTable)
+    hooks: OwnHooksTable = Field(default_factory=OwnHooksTable)
     notify: dict[str, Any] = Field(default_factory=dict)

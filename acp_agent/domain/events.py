@@ -12,6 +12,7 @@ from acp_agent.domain.base import Frozen
 from acp_agent.domain.confinement import Confinement
 from acp_agent.domain.errors import ModelFault
 from acp_agent.domain.events_files import FilesSnapshot, Undone
+from acp_agent.domain.events_hooks import HookRan
 from acp_agent.domain.events_skills import SkillActivated
 from acp_agent.domain.message import Reply
 from acp_agent.domain.policy import Mode
@@ -325,6 +326,7 @@ Fact = Annotated[
     | GateFinished
     | Committed
     | SkillActivated
+    | HookRan
     | CancelAsked
     | Parked
     | Resumed

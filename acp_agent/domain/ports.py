@@ -62,6 +62,11 @@ class Prepared(Protocol):
         ...
 
     @property
+    def arguments(self) -> Mapping[str, Any]:
+        """What it is called with, as validated: our names, defaults filled in."""
+        ...
+
+    @property
     def weight(self) -> Weight:
         """What it weighs now that its paths are resolved; what was decided about another weight does not hold."""
         ...

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from acp_agent.domain.base import Frozen
 from acp_agent.domain.budget import Limits
+from acp_agent.domain.hook import Hook
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.skill import SkillEntry
 
@@ -41,7 +42,7 @@ class RunRequest(Frozen):
     `answer_schema` is a JSON schema the final answer must fit. `scopes` are the budgets every call is booked in.
     `attended` says that a person watches, `effort` is the thought level asked of the model, None for its own.
     `instructions` is the project's AGENTS.md as it was read at the start. `setup` is a command run once in a new
-    worktree. `skills` are those on offer, as they were found at the start.
+    worktree. `skills` are those on offer, as they were found at the start, `hooks` those of the project.
     """
 
     prompt: str
@@ -65,3 +66,4 @@ class RunRequest(Frozen):
     title: str = ""
     attended: bool = False
     skills: tuple[SkillEntry, ...] = ()
+    hooks: tuple[Hook, ...] = ()

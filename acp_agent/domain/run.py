@@ -37,7 +37,9 @@ from acp_agent.domain.events import (
     WorkspacePrepared,
 )
 from acp_agent.domain.events_files import FilesSnapshot, Undone
+from acp_agent.domain.events_hooks import HookRan
 from acp_agent.domain.events_skills import SkillActivated
+from acp_agent.domain.hook import HookEvent, noted
 from acp_agent.domain.message import AssistantMessage, Message, ToolCall, ToolMessage, UserMessage
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.skill import ActiveSkill
@@ -97,6 +99,8 @@ class RunState(Frozen):
     seen: dict[str, str | None] = Field(default_factory=dict)
     plan: tuple[PlanStep, ...] = ()
     skills: tuple[ActiveSkill, ...] = ()
+    hooks: tuple[HookRan, ...] = ()
+    finished: tuple[ToolFinished, ...] = ()
     asked: ApprovalAsked | None = None
     limit: LimitReason | None = None
     limit_detail: str = ""
@@ -118,6 +122,10 @@ class RunState(Frozen):
     def started_calls(self) -> tuple[OpenCall, ...]:
         """Calls whose effect may be under way."""
         return tuple(open_call for open_call in self.calls if open_call.phase == "started")
+
+    def hooked(self, event: HookEvent, call_id: str | None = None) -> frozenset[str]:
+        """Names of the hooks that have run at `event`, for the call where there is one."""
+        return frozenset(ran.hook for ran in self.hooks if (ran.event, ran.call_id) == (event, call_id))
 
     @property
     def text(self) -> str:
@@ -206,6 +214,8 @@ def _replied(state: RunState, fact: ModelReplied) -> dict[str, object]:
         "failures": tuple(failure for failure in state.failures if failure.fault not in TRANSIENT_FAULTS),
         "messages": (*state.messages, message),
         "calls": tuple(OpenCall(call=call) for call in message.calls),
+        "hooks": tuple(ran for ran in state.hooks if ran.call_id is None),
+        "finished": (),
         "last_stop": fact.reply.stop,
         "final_done": state.final_done or final,
         "spent": spent.model_copy(
@@ -234,7 +244,9 @@ def _acted(
                 **_call(state, fact.call_id, phase="started", intent=fact.intent, binding=fact.binding),
                 "spent": spent,
             }
-        case ToolFinished() | ToolRefused():
+        case ToolFinished():
+            return {**_closed(state, fact.call_id, fact.result), "finished": (*state.finished, fact)}
+        case ToolRefused():
             return _closed(state, fact.call_id, fact.result)
         case ApprovalAsked():
             return {**_call(state, fact.call_id, phase="asked", binding=fact.binding), "asked": fact}
@@ -277,6 +289,22 @@ def _with_skill(state: RunState, fact: SkillActivated) -> tuple[ActiveSkill, ...
     carried = (message.text for message in state.messages if message.role == "tool" and message.call_id == fact.call_id)
     skill = ActiveSkill(name=fact.name, digest=fact.digest, text=fact.text or next(carried, ""))
     return (*(other for other in state.skills if other.name != fact.name), skill)
+
+
+def _with_note(messages: tuple[Message, ...], fact: HookRan) -> tuple[Message, ...]:
+    """The conversation with what a hook notes: at the result of its call, or at the prompt before anything was said."""
+    if not fact.note:
+        return messages
+
+    def is_meant(message: Message) -> bool:
+        if fact.event == "after_tool":
+            return message.role == "tool" and message.call_id == fact.call_id
+        return fact.event == "before_run" and message is messages[-1] and message.role == "user"
+
+    def told(message: Message) -> Message:
+        return message.model_copy(update={"text": noted(message.text, fact.hook, fact.note)})
+
+    return tuple(told(message) if is_meant(message) else message for message in messages)
 
 
 def result_text(result: ToolResult) -> str:
@@ -332,6 +360,8 @@ def _lived(state: RunState, fact: Fact) -> dict[str, object]:
             return {"request": fact.request, "messages": (UserMessage(text=fact.request.prompt),)}
         case SkillActivated():
             return {"skills": _with_skill(state, fact)}
+        case HookRan():
+            return {"hooks": (*state.hooks, fact), "messages": _with_note(state.messages, fact)}
         case LimitReached():
             done = state.final_done or not fact.last_call
             return {"limit": fact.limit, "limit_detail": fact.detail, "final_done": done}

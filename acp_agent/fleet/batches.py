@@ -66,6 +66,7 @@ class Batches:
             commit=ask.commit,
             answer_schema=schema,
             max_cost=max_cost,
+            hooks=found.hooks,
         )
         targets = [self._target(ask, found, site, models[site.project]) for site in found.sites]
         job, targets, warnings = await demonstrated(job, targets)

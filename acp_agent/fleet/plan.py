@@ -8,6 +8,7 @@ from typing import Any
 from acp_agent.domain.budget import Cap, Limits
 from acp_agent.domain.errors import Refused
 from acp_agent.domain.events import BatchStarted
+from acp_agent.domain.hook import Hook
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.ports import NewStream
 from acp_agent.domain.request import RunRequest, Workplace
@@ -53,6 +54,7 @@ class Job:
     commit: bool = True
     answer_schema: dict[str, Any] | None = None
     max_cost: float | None = None
+    hooks: tuple[Hook, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,7 @@ def _planned(job: Job, target: Target, batch_id: str, worktrees: Path, price: Ca
         role_prompt=agent.role_prompt,
         instructions=target.site.instructions,
         skills=target.site.skills,
+        hooks=job.hooks,
         mode=Mode.PLAN if job.read_only else agent.mode,
         read_only=job.read_only,
         commit=job.commit,

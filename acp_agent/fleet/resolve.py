@@ -12,8 +12,9 @@ from acp_agent.config.in_force import not_in_force
 from acp_agent.config.paths import find_projects_file, state_dir
 from acp_agent.config.problem import raise_first
 from acp_agent.config.projects import Project, ProjectsFile, Task, load_projects
-from acp_agent.config.trust import require_trust
+from acp_agent.config.trust import require_trust, untrusted
 from acp_agent.domain.errors import NothingSelected, Refused, UsageError
+from acp_agent.domain.hook import Hook
 from acp_agent.domain.request import Gate
 from acp_agent.domain.skill import SkillEntry
 from acp_agent.fleet.ask import RunAsk
@@ -59,6 +60,7 @@ class Resolved:
     sites: tuple[Site, ...]
     per_batch: float | None = None
     warnings: tuple[str, ...] = ()
+    hooks: tuple[Hook, ...] = ()
 
 
 async def resolve(ask: RunAsk, cwd: Path, environ: Mapping[str, str]) -> Resolved:
@@ -76,10 +78,20 @@ async def resolve(ask: RunAsk, cwd: Path, environ: Mapping[str, str]) -> Resolve
         wrong = await anyio.to_thread.run_sync(file.place_problems, [project.name for project in projects])
         raise_first(wrong, "acp projects check")
         require_trust(file.path, file.commands(), state_dir(environ))
+    hooks, unheard = _hooks(file, environ)
     prompt = ask.prompt or (task.prompt if task else "")
     warnings = tuple(f"{file.source.shown}: {key} is not acted on by this version" for key in not_in_force(file))
     sites = await _sites(projects, read_only)
-    return Resolved(prompt, read_only, task, sites, file.budget.per_batch, warnings)
+    return Resolved(prompt, read_only, task, sites, file.budget.per_batch, (*warnings, *unheard), hooks)
+
+
+def _hooks(file: ProjectsFile, environ: Mapping[str, str]) -> tuple[tuple[Hook, ...], tuple[str, ...]]:
+    """The hooks of the file, and a warning for those that nobody trusted: a read-only run goes on without them."""
+    unknown = {command.run for command, _ in untrusted(file.path, file.commands(), state_dir(environ))}
+    kept = tuple(hook for hook in file.hooks if hook.run not in unknown)
+    left = len(file.hooks) - len(kept)
+    told = f"{file.source.shown}: {left} of its hooks not trusted and not run; acp trust {file.source.shown}"
+    return kept, (told,) if left else ()
 
 
 def _task(file: ProjectsFile, name: str | None) -> Task | None:

@@ -10,6 +10,7 @@ from acp_agent.domain.ports import Prepared, Tools
 from acp_agent.domain.run import OpenCall
 from acp_agent.domain.tool import Intent, ToolResult, call_key
 from acp_agent.domain.weight import Weight
+from acp_agent.runs.hooking import any_hooks, screened
 from acp_agent.runs.keeping import keep_before, snapshot_after
 from acp_agent.runs.skills import activated
 
@@ -19,17 +20,10 @@ if TYPE_CHECKING:
 
 async def act(driver: "Driver", calls: tuple[OpenCall, ...]) -> None:
     """Run `calls`: invalid ones are refused, the others begin together after their intents are on record."""
-    tools = _tools(driver)
-    ready: list[tuple[OpenCall, Prepared]] = []
-    for open_call in calls:
-        call = open_call.call
-        prepared = await tools.prepare(call, driver.state.seen, call_key(driver.claim.stream_id, call.call_id))
-        if not isinstance(prepared, ToolResult) and prepared.weight != driver.weights[call.call_id]:
-            prepared = _other(prepared.weight)
-        if isinstance(prepared, ToolResult):
-            await driver.record(ToolRefused(call_id=call.call_id, tool=call.name, result=prepared))
-        else:
-            ready.append((open_call, prepared))
+    ready = await _valid(driver, calls)
+    if any_hooks(driver):
+        # While the hooks ran time has gone by: what they let pass is looked at once more.
+        ready = await _valid(driver, [open_call for open_call, _ in await screened(driver, ready)])
     if not ready:
         return
     await driver.record(
@@ -47,6 +41,22 @@ async def act(driver: "Driver", calls: tuple[OpenCall, ...]) -> None:
         ),
     )
     await _finish(driver, ready)
+
+
+async def _valid(driver: "Driver", calls: Sequence[OpenCall]) -> list[tuple[OpenCall, Prepared]]:
+    """Those of `calls` that can begin, as they were decided about; the others are refused."""
+    ready: list[tuple[OpenCall, Prepared]] = []
+    for open_call in calls:
+        call = open_call.call
+        key = call_key(driver.claim.stream_id, call.call_id)
+        prepared = await _tools(driver).prepare(call, driver.state.seen, key)
+        if not isinstance(prepared, ToolResult) and prepared.weight != driver.weights[call.call_id]:
+            prepared = _other(prepared.weight)
+        if isinstance(prepared, ToolResult):
+            await driver.record(ToolRefused(call_id=call.call_id, tool=call.name, result=prepared))
+        else:
+            ready.append((open_call, prepared))
+    return ready
 
 
 def _other(weight: Weight) -> ToolResult:

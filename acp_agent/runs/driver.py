@@ -42,13 +42,14 @@ from acp_agent.domain.events import (
     WorkspacePrepared,
 )
 from acp_agent.domain.message import ToolCall
-from acp_agent.domain.ports import Claim, Tools
+from acp_agent.domain.ports import Claim, Prepared, Tools
 from acp_agent.domain.request import Gate, RunRequest
-from acp_agent.domain.run import RunState, fold
+from acp_agent.domain.run import OpenCall, RunState, fold
 from acp_agent.domain.tool import Risk, ToolResult, ToolSpec, call_key
 from acp_agent.domain.weight import Weights
 from acp_agent.runs.acting import act, recover
 from acp_agent.runs.answer import check_answer
+from acp_agent.runs.hooking import before_end, screened, settle
 from acp_agent.runs.keeping import snapshot_after, snapshot_before
 from acp_agent.runs.parts import Parts
 from acp_agent.runs.past import Past
@@ -131,6 +132,7 @@ class Driver:
             self.parts.bus.publish(self.claim.stream_id, event)
 
     async def _next(self) -> Action:
+        await settle(self)
         specs = await self._specs()
         if self.tools is not None:
             self.weights = {
@@ -155,11 +157,11 @@ class Driver:
         except AcpAgentError as error:
             await self._thinking.give_up(error)
             hint = f" ({error.hint})" if error.hint else ""
-            await self.record(RunEnded(reason="error", message=f"{error.what}{hint}"))
+            await self._end(RunEnded(reason="error", message=f"{error.what}{hint}"))
         except Exception as error:
             await self._thinking.give_up(error)
             message = f"internal error: {type(error).__name__}: {error}"
-            await self.record(RunEnded(reason="error", message=message, trace=traceback.format_exc()))
+            await self._end(RunEnded(reason="error", message=message, trace=traceback.format_exc()))
 
     async def _do(self, action: Action) -> None:
         match action:
@@ -195,11 +197,15 @@ class Driver:
                 message = commit_message(request, self.state.text)
                 await self.record(await places.commit(self.claim.stream_id, request.workplace, message))
             case Finish(reason, message):
-                await self.record(RunEnded(reason=reason, message=message))
+                await self._end(RunEnded(reason=reason, message=message))
             case Stop():
                 return
             case _:
                 assert_never(action)
+
+    async def _end(self, ended: RunEnded) -> None:
+        await before_end(self, ended)
+        await self.record(ended)
 
     async def _verify(self, gate: Gate) -> None:
         of = f"gate:{gate.name}"
@@ -227,6 +233,14 @@ class Driver:
         if isinstance(prepared, ToolResult):
             await self.record(ToolRefused(call_id=call.call_id, tool=call.name, result=prepared))
             return
+        if await screened(self, [(action.call, prepared)]):
+            await self.put_question(action.call, prepared)
+
+    async def put_question(self, open_call: OpenCall, prepared: Prepared, why: str = "") -> None:
+        """Ask a person about a valid call, and wait; `why` is a reason beside those of its weight."""
+        if self.tools is None:
+            raise ValueError("a call before the workplace was prepared")
+        call = open_call.call
         title = prepared.intent.title or call.name
         specs = self.tools.specs()
         name = always_name(call, title) if specs[call.name].kind == "execute" else call.name
@@ -245,7 +259,7 @@ class Driver:
                 preview=prepared.preview,
                 name=name,
                 binding=prepared.weight.binding,
-                reasons=prepared.weight.reasons,
+                reasons=(*prepared.weight.reasons, *((why,) if why else ())),
                 dry_run=dry_run,
             ),
             Parked(waiting="approval", call_id=call.call_id, detail=title),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from acp_agent.domain.ports import Journal, Model, Snapshots, Tools, Workplaces
 from acp_agent.domain.request import RunRequest
 from acp_agent.runs.bus import Bus
+from acp_agent.runs.hooks import Hooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +19,4 @@ class Parts:
     places: Workplaces
     snapshots: Snapshots
     bus: Bus = field(default_factory=Bus)
+    hooks: Hooks = field(default_factory=Hooks)

@@ -26,6 +26,7 @@ from acp_agent.domain.events import (
     WorkspacePrepared,
 )
 from acp_agent.domain.events_files import Undone
+from acp_agent.domain.events_hooks import HookRan
 from acp_agent.domain.events_skills import SkillActivated
 
 Value = str | int | float | bool | None
@@ -135,6 +136,8 @@ def phrase(fact: Fact) -> str | None:
             text = _acted(fact)
         case ModelCalled() | ModelReplied() | ModelFailed() | AnswerChecked() | LimitReached():
             text = _thought(fact)
+        case SkillActivated() | HookRan():
+            text = _extended(fact)
         case _:
             text = _happened(fact)
     return " ".join(text[: 2 * MAX_PHRASE].split())[:MAX_PHRASE] if text else None
@@ -168,6 +171,14 @@ def _thought(fact: ModelCalled | ModelReplied | ModelFailed | AnswerChecked | Li
             return f"limit_reached {fact.limit}"
 
 
+def _extended(fact: SkillActivated | HookRan) -> str | None:
+    match fact:
+        case SkillActivated():
+            return f"skill {fact.name}"
+        case HookRan():
+            return None if fact.outcome == "passed" else f"hook {fact.outcome}: {fact.hook}: {fact.reason}"
+
+
 def _happened(fact: Fact) -> str | None:
     match fact:
         case GateStarted():
@@ -180,8 +191,6 @@ def _happened(fact: Fact) -> str | None:
             return f"waiting for {fact.waiting}: {fact.detail}"
         case RunEnded():
             return f"ended {fact.reason}"
-        case SkillActivated():
-            return f"skill {fact.name}"
         case Accepted():
             return f"accepted into {fact.target}"
         case Undone():

@@ -93,7 +93,8 @@ class Guard:
             return self.finished(failed(tool_error(error, arguments.title())))
         # A tool that declares no paths has told them now.
         weight = self.scales.with_writes(weight, ready.intent.after, self.workspace)
-        return Prepared(self, tool, ready, self._recorded(ready, key), weight)
+        recorded = self._recorded(ready, key)
+        return Prepared(self, tool, ready, recorded, weight, arguments.model_dump(mode="json"))
 
     async def recover(self, call: ToolCall, intent: Intent, seen: Seen) -> Prepared | ToolResult | None:
         """What became of a call whose driver died after its intent.

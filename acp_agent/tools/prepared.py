@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import anyio
 
@@ -44,6 +44,7 @@ class Prepared:
     ready: Ready
     intent: Intent
     weight: Weight
+    arguments: Mapping[str, Any]
 
     @property
     def preview(self) -> str | None:

@@ -86,3 +86,39 @@ def test_listing_and_checking(repo: Path) -> None:
         ]
     checked = acp(repo, "skills", "check", "nowhere")
     assert (checked.returncode, checked.stdout.splitlines()[0]) == (2, "nowhere/SKILL.md: no such file")
+
+
+HOOKS = """\
+version = 1
+[projects.repo]
+path = "repo"
+tags = ["one"]
+[[hooks.before_tool]]
+match = "shell"
+run = "grep -q 'git push' && echo 'pushes are for people' >&2 && exit 2 || exit 0"
+"""
+
+
+@pytest.mark.bwrap
+def test_a_projects_hook_blocks_git_push_once_it_is_trusted(repo: Path) -> None:
+    (repo.parent / "projects.toml").write_text(HOOKS, encoding="utf-8")
+    steps = [
+        Step(tools=[("shell", {"command": "git push origin main"})]),
+        Step(tools=[("shell", {"command": "echo ok > b.txt"})]),
+        Step(text="Done."),
+    ]
+    command = ("run", "publish", "-t", "one", "--model", "openai/test-model")
+    with ModelServer([Rule(turns=steps)], strict=False) as server:
+        ended = acp(repo.parent, *command, server=server)
+        assert ended.returncode == 6
+        assert "hooks.before_tool[0]" in ended.stderr
+        looking = acp(repo.parent, *command, "--read-only", server=server)
+        assert "1 of its hooks not trusted and not run" in looking.stderr
+    assert acp(repo.parent, "trust", "projects.toml").returncode == 0
+    with ModelServer([Rule(turns=steps)]) as server:
+        ended = acp(repo.parent, *command, server=server)
+        assert ended.returncode == 0, ended.stderr
+        assert "pushes are for people" in str(server.requests[1].body)
+    log = acp(repo.parent, "logs").stdout
+    assert "hook projects.toml: hooks.before_tool[0] blocked" in log
+    assert "+ok" in acp(repo.parent, "diff").stdout

@@ -239,7 +239,7 @@ def test_every_problem_of_a_file_is_reported_at_once_with_its_place(folder: Path
     assert [f"{problem} | {problem.hint}" for problem in found] == snapshot(
         [
             "projects.toml:1: version: should be 1: this acp reads no other version | None",
-            "projects.toml:2: oops: unknown key | known: budget, defaults, gates, projects, targets, tasks, version",
+            "projects.toml:2: oops: unknown key | did you mean 'hooks'?",
             'projects.toml:4: defaults.agent: runs other agents: not in this version; only "builtin" is | None',
             "projects.toml:5: defaults.isolation: should be one of worktree, inplace | did you mean 'worktree'?",
             'projects.toml:6: defaults.timeout: should be a duration such as "90s", "30m", "8h" or "1h30m" | None',

@@ -19,7 +19,7 @@ def phrase(data: Data) -> str:
 
 def is_change(data: Data) -> bool:
     """Whether a fact changes what a person would call the state; the others are left out of a plain stream."""
-    return data["type"] not in _QUIET
+    return data["type"] not in _QUIET and not (data["type"] == "hook_ran" and data["outcome"] == "passed")
 
 
 _QUIET = frozenset(
@@ -86,6 +86,12 @@ def _ended(data: Data) -> str:
     return f"ended: {data['reason']}" + (f": {data['message']}" if data.get("message") else "")
 
 
+def _hook_ran(data: Data) -> str:
+    took = f"in {duration(data['seconds'])}" if data.get("seconds") else ""
+    why = f": {data['reason'] or data['note']}" if data.get("reason") or data.get("note") else ""
+    return " ".join(filter(None, (f"hook {data['hook']} {data['outcome']}", took))) + why
+
+
 def _noted(head: str, key: str = "note") -> Callable[[Data], str]:
     return lambda data: head + (f": {data[key]}" if data.get(key) else "")
 
@@ -107,6 +113,7 @@ _PHRASES: Mapping[str, Callable[[Data], str]] = {
     "gate_finished": _gate_finished,
     "committed": _committed,
     "skill_activated": lambda data: f"skill {data['name']} ({data['scope']}) is in force",
+    "hook_ran": _hook_ran,
     "cancel_asked": _noted("cancel asked"),
     "parked": lambda data: f"waits ({data['waiting']}): {data['detail']}",
     "resumed": lambda data: f"taken up again (fence {data['fence']})",
