@@ -37,7 +37,7 @@ class ToolSpec(Frozen):
     parameters: dict[str, Any]
     risk: Risk
     repeatable: bool = False
-    kind: Literal["read", "edit", "search", "execute", "think", "other"] = "other"
+    kind: Literal["read", "edit", "search", "execute", "think", "fetch", "other"] = "other"
 
 
 class Intent(Frozen):

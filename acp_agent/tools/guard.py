@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from acp_agent.domain.errors import ToolError
 from acp_agent.domain.message import ToolCall
 from acp_agent.domain.redact import Redactor
-from acp_agent.domain.tool import Intent, Risk, ToolResult, ToolSpec
+from acp_agent.domain.tool import Intent, NetworkUse, Risk, ToolResult, ToolSpec
 from acp_agent.domain.weight import Weight
 from acp_agent.tools.files import edit_file, read_file, write_file
 from acp_agent.tools.listing import list_files
@@ -179,8 +179,14 @@ class Guard:
         output, cut = _head_and_tail(_clean(self.redactor(result.output)), self.cap)
         hint = None if result.hint is None else _clean(self.redactor(result.hint))[:_MAX_HINT]
         diff = None if result.diff is None else _clean(self.redactor(result.diff))
-        changes = {"output": output, "hint": hint, "diff": diff, "omitted": result.omitted + cut}
+        network = None if result.network is None else self._hosts(result.network)
+        changes = {"output": output, "hint": hint, "diff": diff, "omitted": result.omitted + cut, "network": network}
         return result.model_copy(update=changes)
+
+    def _hosts(self, use: NetworkUse) -> NetworkUse:
+        """A host may be a secret that somebody tried to send away as a name."""
+        reached, refused = (tuple(self.shown(host) for host in hosts) for hosts in (use.reached, use.refused))
+        return NetworkUse(reached=reached, refused=refused)
 
 
 def _rests(tool: Tool) -> bool:

@@ -15,7 +15,7 @@ from acp_agent.domain.weight import Weight
 from acp_agent.tools.breaker import Breaker
 from acp_agent.tools.workspace import Workspace
 
-Kind = Literal["read", "edit", "search", "execute", "think", "other"]
+Kind = Literal["read", "edit", "search", "execute", "think", "fetch", "other"]
 Seen = Mapping[str, str | None]
 Effect = Callable[[str], Awaitable[ToolResult]]
 """What a call does once it runs; it is handed the idempotency key of the call."""

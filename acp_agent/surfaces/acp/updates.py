@@ -41,6 +41,8 @@ KINDS = {
     "plan": "think",
     "activate_skill": "read",
     "read_skill_file": "read",
+    "fetch": "fetch",
+    "web_search": "fetch",
 }
 """The protocol's kind of each of our tools."""
 

@@ -1,10 +1,13 @@
 """A real server on loopback, and a proxy in front of it."""
 
+import contextlib
+import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import anyio
 import pytest
@@ -14,20 +17,37 @@ from acp_agent.domain.egress import AllowList
 from acp_agent.tools.egress.network import Network
 from acp_agent.tools.egress.proxy import Limits, Proxy, open_proxy
 
-Ask = Callable[[bytes], Awaitable[bytes]]
+CERTIFICATES = Path(__file__).parents[2] / "data" / "tls"
 
 
 @dataclass
 class Site:
-    """A server that answers with what it was asked. `heads` are the requests it saw, as it saw them."""
+    """A server on loopback. `heads` are the requests it saw, as it saw them; `pages` what it answers by path."""
 
     port: int = 0
     heads: list[str] = field(default_factory=list)
+    pages: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
 
 
 @pytest.fixture
 def site() -> Iterator[Site]:
     """A web server at 127.0.0.1 on a free port."""
+    with serving() as found:
+        yield found
+
+
+@pytest.fixture
+def secure_site() -> Iterator[Site]:
+    """The same over TLS, with a certificate for `index.test` alone."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATES / "index.test.pem")
+    with serving(context) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def serving(context: ssl.SSLContext | None = None) -> Iterator[Site]:
+    """A server until the block ends."""
     found = Site()
 
     class Handler(BaseHTTPRequestHandler):
@@ -35,24 +55,32 @@ def site() -> Iterator[Site]:
 
         def do_GET(self) -> None:
             found.heads.append(f"{self.requestline}\n{self.headers}")
-            body = b"hello from the site\n"
-            self.send_response(200)
+            status, headers, body = found.pages.get(self.path, (200, {}, b"hello from the site\n"))
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(OSError):
+                # Who has read enough hangs up.
+                self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     found.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield found
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield found
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 async def exchange(proxy: Proxy, sent: bytes) -> bytes:
