@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 from pydantic import SecretStr
@@ -47,6 +48,9 @@ from acp_agent.tools.sandbox.model import Sandbox
 from acp_agent.tools.skills import skill_tools
 from acp_agent.tools.snapshots import ShadowSnapshots
 
+if TYPE_CHECKING:
+    from acp_agent.loops.loops import Loops
+
 
 @dataclass(frozen=True, slots=True)
 class App:
@@ -63,6 +67,25 @@ class App:
     conversations: Conversations
     undo: Undo
     redact: Redactor
+    places: GitWorkplaces
+
+    def loops(self) -> "Loops":
+        """The loops of this store; their modules are imported only for them, since no turn of an editor needs them."""
+        from acp_agent.loops.loops import Loops
+
+        sandbox = Sandbox(level=self.settings.table.sandbox.level)
+        return Loops(
+            environ=self.environ,
+            cwd=self.batches.cwd,
+            models=self.models,
+            journal=self.journal,
+            runner=self.runner,
+            engine=self.engine,
+            bus=self.batches.bus,
+            places=self.places,
+            commands=SandboxedCommands(sandbox, self.redact),
+            redact=self.redact,
+        )
 
 
 MILLION = 1_000_000
@@ -160,9 +183,8 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
             sessions = Sessions(journal)
             conversations = Conversations(models, journal, sessions, runner, engine, bus)
             undo = Undo(state_dir(environ), journal, engine, places)
-            yield App(
-                environ, settings, journal, runner, engine, models, batches, sessions, conversations, undo, redact
-            )
+            talks = (sessions, conversations, undo)
+            yield App(environ, settings, journal, runner, engine, models, batches, *talks, redact, places)
     finally:
         with anyio.CancelScope(shield=True):
             await gateway.aclose()

@@ -13,6 +13,7 @@ from acp_agent.domain.confinement import Confinement
 from acp_agent.domain.errors import ModelFault
 from acp_agent.domain.events_files import FilesSnapshot, Undone
 from acp_agent.domain.events_hooks import HookRan
+from acp_agent.domain.events_loop import LoopFact
 from acp_agent.domain.events_skills import SkillActivated
 from acp_agent.domain.message import Reply
 from acp_agent.domain.policy import Mode
@@ -340,7 +341,8 @@ Fact = Annotated[
     | SessionChanged
     | SessionDeleted
     | BatchStarted
-    | BatchEnded,
+    | BatchEnded
+    | LoopFact,
     Field(discriminator="type"),
 ]
 

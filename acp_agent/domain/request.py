@@ -43,6 +43,8 @@ class RunRequest(Frozen):
     `attended` says that a person watches, `effort` is the thought level asked of the model, None for its own.
     `instructions` is the project's AGENTS.md as it was read at the start. `setup` is a command run once in a new
     worktree. `skills` are those on offer, as they were found at the start, `hooks` those of the project.
+
+    A run of a loop names it (`loop_id`) and its `iteration`.
     """
 
     prompt: str
@@ -51,6 +53,8 @@ class RunRequest(Frozen):
     session_id: str = ""
     project: str = ""
     batch_id: str | None = None
+    loop_id: str | None = None
+    iteration: int | None = None
     role: str = "coder"
     role_prompt: str = ""
     instructions: str = ""

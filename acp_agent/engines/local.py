@@ -77,14 +77,14 @@ class LocalEngine:
             await self._work(batch_id, jobs)
 
     @asynccontextmanager
-    async def hold(self, stream_id: str) -> AsyncIterator[None]:
-        """Keep a batch or a session for this process while the block runs. Raises Refused when another one has it."""
+    async def hold(self, stream_id: str) -> AsyncIterator[Claim]:
+        """Keep a batch, a session or a loop for this process while the block runs. Refused when another one has it."""
         claim = await self._journal.claim(stream_id, self._owner)
         if claim is None:
             raise Refused(f"{stream_id} is worked on by another process", hint=f"acp logs -f {stream_id}")
         try:
             async with self._leases(lambda: [claim]):
-                yield
+                yield claim
         finally:
             with anyio.CancelScope(shield=True):
                 await self._journal.release(claim)

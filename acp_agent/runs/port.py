@@ -39,8 +39,8 @@ class Engine(Protocol):
         """Drive one queued run here until it ends or waits. Raises Refused when it cannot be claimed."""
         ...
 
-    def hold(self, stream_id: str) -> AbstractAsyncContextManager[None]:
-        """Keep a batch or a session for this process while the block runs. Raises Refused when another one has it."""
+    def hold(self, stream_id: str) -> AbstractAsyncContextManager[Claim]:
+        """Keep a batch, a session or a loop for this process while the block runs. Refused when another one has it."""
         ...
 
     async def poke(self, run_id: str) -> None:

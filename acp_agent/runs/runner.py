@@ -30,9 +30,14 @@ class Runner:
         self._drivers: dict[str, Driver] = {}
         self._pasts = Pasts(parts.journal)
 
-    async def start(self, request: RunRequest, actor: str = "user", facts: Sequence[Fact] = ()) -> str:
-        """Queue a new run, with `facts` that hold from its start, in one transaction; returns its id."""
-        stream = new_run(request, facts)
+    async def start(
+        self, request: RunRequest, actor: str = "user", facts: Sequence[Fact] = (), run_id: str | None = None
+    ) -> str:
+        """Queue a new run, with `facts` that hold from its start, in one transaction; returns its id.
+
+        Raises Refused for a `run_id` that exists already.
+        """
+        stream = new_run(request, facts, run_id)
         await self._parts.journal.create([stream], actor)
         return stream.stream_id
 
@@ -128,9 +133,9 @@ class Runner:
         await engine.submit(run_ids)
 
 
-def new_run(request: RunRequest, facts: Sequence[Fact] = ()) -> NewStream:
+def new_run(request: RunRequest, facts: Sequence[Fact] = (), run_id: str | None = None) -> NewStream:
     """The stream of a new run: its first fact and then `facts`, a budget, and a session if it names none."""
-    run_id = new_id("r")
+    run_id = run_id or new_id("r")
     scope = f"run:{run_id}"
     scopes = (scope, *request.scopes)
     session = request.session_id or new_id("s")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from acp_agent.domain.budget import Cap, Reservation, Settlement
 from acp_agent.domain.errors import Fenced, OverBudget, Refused
 from acp_agent.domain.events import (
+    Accepted,
     ApprovalGiven,
     BatchEnded,
     BatchStarted,
@@ -15,14 +16,16 @@ from acp_agent.domain.events import (
     Fact,
     LateResult,
     Parked,
+    Rejected,
     RunEnded,
     RunStarted,
     SessionChanged,
     SessionDeleted,
     SessionStarted,
 )
+from acp_agent.domain.events_loop import FleetStarted, LoopChanged, LoopFact, LoopStarted
 from acp_agent.domain.ports import Claim, NewStream
-from acp_agent.store import sql, summary
+from acp_agent.store import loop_summary, sql, summary
 from acp_agent.store.writer import Transaction
 
 DRIVER = "worker"
@@ -129,7 +132,7 @@ def park(transaction: Transaction, tenant: str, stream_id: str, parked: Parked) 
 
 def unknown(stream_id: str) -> Refused:
     """Nobody opened that stream."""
-    return Refused(f"there is no run or batch {stream_id}", hint="see `acp ps`")
+    return Refused(f"there is no run, batch or loop {stream_id}", hint="see `acp ps`")
 
 
 def _advance(transaction: Transaction, tenant: str, stream_id: str, drafts: Sequence[Draft], actor: str) -> list[Event]:
@@ -164,11 +167,11 @@ def _record(
         events.append(
             Event(stream_id=stream_id, seq=seq, ts=transaction.now, data=draft.fact, tenant=tenant, actor=actor)
         )
-    _follow(transaction, stream_id, [draft.fact for draft in drafts])
+    _follow(transaction, tenant, stream_id, [draft.fact for draft in drafts])
     return events
 
 
-def _follow(transaction: Transaction, stream_id: str, facts: Sequence[Fact]) -> None:
+def _follow(transaction: Transaction, tenant: str, stream_id: str, facts: Sequence[Fact]) -> None:
     for fact in facts:
         match fact:
             case BatchEnded(exit_code=code, reason=reason):
@@ -179,6 +182,13 @@ def _follow(transaction: Transaction, stream_id: str, facts: Sequence[Fact]) -> 
                     None if isinstance(fact, SessionDeleted) or fact.title is None else fact.title[: summary.MAX_TEXT]
                 )
                 transaction.rows(sql.CHANGE_SESSION, id=stream_id, title=title, deleted=deleted, now=transaction.now)
+            case Accepted() | Rejected():
+                landed = {**loop_summary.UNCHANGED, "landed": fact.type}
+                transaction.rows(sql.CHANGE_LOOP, id=stream_id, now=transaction.now, **landed)
+            case LoopStarted() | FleetStarted():
+                pass
+            case _ if isinstance(fact, LoopFact):
+                _follow_loop(transaction, tenant, stream_id, fact)
             case _:
                 pass
     columns = summary.run_columns(facts, transaction.now)
@@ -186,6 +196,14 @@ def _follow(transaction: Transaction, stream_id: str, facts: Sequence[Fact]) -> 
     if columns["waiting_for"] not in (None, "", "crash_loop") and transaction.row(sql.CANCELLATION, id=stream_id):
         columns |= summary.queued_again()
     transaction.rows(sql.CHANGE_RUN, id=stream_id, now=transaction.now, **columns)
+
+
+def _follow_loop(transaction: Transaction, tenant: str, loop_id: str, fact: LoopFact) -> None:
+    columns = loop_summary.loop_columns(fact)
+    transaction.rows(sql.CHANGE_LOOP, id=loop_id, now=transaction.now, **columns)
+    if isinstance(fact, LoopChanged):
+        # Its money is capped by the rules in force, and that from the same moment on.
+        _open_budget(transaction, tenant, Cap(scope=f"loop:{loop_id}", cap=fact.spec.max_cost))
 
 
 def _change_run(transaction: Transaction, stream_id: str, columns: summary.Columns) -> None:
@@ -217,6 +235,9 @@ def _summarise(transaction: Transaction, tenant: str, stream: NewStream, positio
             transaction.rows(
                 sql.NEW_SESSION, id=stream.stream_id, tenant=tenant, cwd=first.cwd, title="", now=transaction.now
             )
+        case LoopStarted() | FleetStarted() if stream.kind == "loop":
+            values = loop_summary.first_columns(first)
+            transaction.rows(sql.NEW_LOOP, id=stream.stream_id, tenant=tenant, now=transaction.now, **values)
         case _:
             raise ValueError(f"a {stream.kind} does not begin with {first.type if first else 'nothing'}")
 
@@ -229,7 +250,7 @@ def _summarise_run(transaction: Transaction, tenant: str, run_id: str, started: 
         id=run_id,
         tenant=tenant,
         session_id=request.session_id,
-        batch_id=request.batch_id,
+        batch_id=request.batch_id or request.loop_id,
         position=position,
         project=request.project,
         role=request.role,

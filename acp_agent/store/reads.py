@@ -22,6 +22,7 @@ from acp_agent.store.schema import (
 )
 
 MAX_FOUND = 50
+KINDS = ("b_", "r_", "l_")
 _LAST_CHARACTER = "\U0010ffff"
 
 
@@ -82,6 +83,39 @@ class BatchRow(NamedTuple):
     ended_at: float | None
 
 
+class LoopRow(NamedTuple):
+    """A loop as lists show it. `status` is `running`, `paused`, `waiting` or `ended`; one that is running and not
+    `driven` has no process. `cost` (US dollars) and `tokens` are those of all its runs, killed ones too."""
+
+    id: str
+    name: str
+    place: str
+    project: str
+    parent: str | None
+    goal: str
+    status: str
+    waiting_for: str | None
+    reason: str | None
+    message: str
+    iterations: int
+    max_iter: int
+    accepted: int
+    rejected: int
+    rotation: int
+    score: float | None
+    branch: str | None
+    root: str
+    landed: str | None
+    last_text: str
+    created_at: float
+    updated_at: float
+    ended_at: float | None
+    cost: float
+    cost_known: bool
+    tokens: int
+    driven: bool
+
+
 class EventRow(NamedTuple):
     """A fact; `data` is the fact as it was written, `type` included."""
 
@@ -107,7 +141,7 @@ class BudgetRow(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Something with an id: `kind` is `run` or `batch`."""
+    """Something with an id: `kind` is `run`, `batch` or `loop`."""
 
     kind: str
     id: str
@@ -156,15 +190,27 @@ class Reads:
         """One batch by its whole id."""
         return next((_batch(row) for row in self._rows(sql.BATCH, id=batch_id)), None)
 
+    def loops(self, limit: int = 50) -> list[LoopRow]:
+        """The newest loops first."""
+        return self._loops(self._rows(sql.LOOPS, limit=limit))
+
+    def loops_named(self, name: str, place: str | None = None, limit: int = 1) -> list[LoopRow]:
+        """The newest loops of a name (of one projects.toml), without those that are part of a fleet loop."""
+        return self._loops(self._rows(sql.LOOPS_OF_NAME, name=name, place=place, limit=limit))
+
+    def loop(self, loop_id: str) -> LoopRow | None:
+        """One loop by its whole id."""
+        return next(iter(self._loops(self._rows(sql.LOOP, id=loop_id))), None)
+
     def find(self, prefix: str) -> list[Found]:
-        """Runs and batches whose id begins with `prefix`, with or without its `r_` or `b_`; at most 50.
+        """Runs, batches and loops whose id begins with `prefix`, with or without `r_`, `b_` or `l_`; at most 50.
 
         A whole id is found alone. An empty prefix finds nothing.
         """
         bare = prefix.strip()
-        if not bare.removeprefix("r_").removeprefix("b_"):
+        if not bare or bare in KINDS:
             return []
-        prefixes = [bare] if bare.startswith(("r_", "b_")) else [bare, f"b_{bare}", f"r_{bare}"]
+        prefixes = [bare] if bare.startswith(KINDS) else [bare, *(f"{kind}{bare}" for kind in KINDS)]
         found = [
             Found(*row)
             for low in prefixes
@@ -250,6 +296,16 @@ class Reads:
         if self._connection is None:
             return []
         return self._connection.execute(statement, {"tenant": self._tenant, **values}).fetchall()
+
+    def _loops(self, rows: Iterable[tuple[Any, ...]]) -> list[LoopRow]:
+        is_gone = process.judge()
+        found = self._rows(sql.NOW)
+        now: float = found[0][0] if found else 0.0
+        loops = []
+        for *columns, unknown, tokens, owner, lease_until in rows:
+            driven = owner is not None and lease_until >= now and not is_gone(owner)
+            loops.append(LoopRow._make([*columns, not unknown, tokens, driven]))
+        return loops
 
     def _runs(self, rows: Iterable[tuple[Any, ...]]) -> list[RunRow]:
         is_gone = process.judge()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from acp_agent.domain.errors import UsageError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 REVISION = f"{SCHEMA_VERSION:04d}"
 """The migration that `schema.sql` stands at; its number is the schema's version."""
 MIGRATION_TABLE = "acp_migration"

@@ -50,6 +50,36 @@ CREATE TABLE acp_event (
 );
 CREATE UNIQUE INDEX acp_event_by_position ON acp_event (tenant, position);
 
+CREATE TABLE acp_loop (
+    id TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    name TEXT NOT NULL,
+    place TEXT NOT NULL,
+    project TEXT NOT NULL,
+    parent TEXT,
+    goal TEXT NOT NULL,
+    status TEXT NOT NULL,
+    waiting_for TEXT,
+    reason TEXT,
+    message TEXT NOT NULL,
+    iterations INTEGER NOT NULL,
+    max_iter INTEGER NOT NULL,
+    accepted INTEGER NOT NULL,
+    rejected INTEGER NOT NULL,
+    rotation INTEGER NOT NULL,
+    score DOUBLE PRECISION,
+    branch TEXT,
+    root TEXT NOT NULL,
+    landed TEXT,
+    last_text TEXT NOT NULL,
+    created_at DOUBLE PRECISION NOT NULL,
+    updated_at DOUBLE PRECISION NOT NULL,
+    ended_at DOUBLE PRECISION,
+    PRIMARY KEY (id)
+);
+CREATE INDEX acp_loop_by_name ON acp_loop (tenant, name, place, created_at);
+CREATE INDEX acp_loop_by_time ON acp_loop (tenant, created_at);
+
 CREATE TABLE acp_run (
     id TEXT NOT NULL,
     tenant TEXT NOT NULL,
@@ -121,4 +151,4 @@ CREATE TABLE acp_migration (
     CONSTRAINT acp_migration_pkc PRIMARY KEY (version_num)
 );
 
-INSERT INTO acp_migration (version_num) VALUES ('0002');
+INSERT INTO acp_migration (version_num) VALUES ('0003');

@@ -137,6 +137,54 @@ WHERE t.kind = 'session' AND s.tenant = :tenant AND NOT s.deleted AND (:cwd IS N
     AND (s.updated_at < :before OR (s.updated_at = :before AND s.id < :before_id))
 ORDER BY s.updated_at DESC, s.id DESC LIMIT :limit"""
 
+# Loops
+
+NEW_LOOP = """
+INSERT INTO acp_loop (
+    id, tenant, name, place, project, parent, goal, status, message, iterations, max_iter, accepted, rejected, rotation,
+    branch, root, last_text, created_at, updated_at)
+VALUES (
+    :id, :tenant, :name, :place, :project, :parent, :goal, 'running', '', 0, :max_iter, 0, 0, 0,
+    :branch, :root, 'started', :now, :now)"""
+
+CHANGE_LOOP = """
+UPDATE acp_loop SET
+    status = COALESCE(:status, status),
+    waiting_for = NULLIF(COALESCE(:waiting_for, waiting_for), ''),
+    reason = NULLIF(COALESCE(:reason, reason), ''),
+    message = COALESCE(:message, message),
+    iterations = iterations + :accepted + :rejected,
+    max_iter = COALESCE(:max_iter, max_iter),
+    accepted = accepted + :accepted,
+    rejected = rejected + :rejected,
+    rotation = COALESCE(:rotation, rotation),
+    score = COALESCE(:score, score),
+    landed = COALESCE(:landed, landed),
+    last_text = COALESCE(:last_text, last_text),
+    updated_at = :now,
+    ended_at = CASE WHEN :status = 'ended' THEN :now WHEN :status IS NULL THEN ended_at ELSE NULL END
+WHERE id = :id"""
+
+LOOP_COLUMNS = """
+SELECT l.id, l.name, l.place, l.project, l.parent, l.goal, l.status, l.waiting_for, l.reason, l.message, l.iterations,
+    l.max_iter, l.accepted, l.rejected, l.rotation, l.score, l.branch, l.root, l.landed, l.last_text, l.created_at,
+    l.updated_at, l.ended_at,
+    (SELECT COALESCE(SUM(r.cost), 0) FROM acp_run r WHERE r.batch_id = l.id),
+    (SELECT COUNT(*) FROM acp_run r WHERE r.batch_id = l.id AND NOT r.cost_known),
+    (SELECT COALESCE(SUM(r.tokens_in + r.tokens_out), 0) FROM acp_run r WHERE r.batch_id = l.id),
+    s.owner, s.lease_until
+FROM acp_loop l JOIN acp_stream s ON s.id = l.id"""
+
+LOOP = LOOP_COLUMNS + " WHERE l.tenant = :tenant AND l.id = :id"
+
+LOOPS = LOOP_COLUMNS + " WHERE l.tenant = :tenant ORDER BY l.created_at DESC LIMIT :limit"
+
+LOOPS_OF_NAME = (
+    LOOP_COLUMNS
+    + " WHERE l.tenant = :tenant AND l.name = :name AND (:place IS NULL OR l.place = :place) AND l.parent IS NULL"
+    + " ORDER BY l.created_at DESC LIMIT :limit"
+)
+
 # Leases
 
 OWNER = "SELECT owner FROM acp_stream WHERE id = :id AND tenant = :tenant AND lease_until >= :now"

@@ -140,6 +140,40 @@ class BatchSummary(Table, table=True):
     ended_at: float | None = _real(default=None)
 
 
+class LoopSummary(Table, table=True):
+    """Many runs towards a goal, as lists show it. Money and tokens are those of its runs (`acp_run.batch_id`)."""
+
+    __tablename__ = "acp_loop"
+    __table_args__ = (
+        Index("acp_loop_by_name", "tenant", "name", "place", "created_at"),
+        Index("acp_loop_by_time", "tenant", "created_at"),
+    )
+    id: str = _text(key=True)
+    tenant: str = _text(default="local")
+    name: str = _text()
+    place: str = _text()
+    project: str = _text()
+    parent: str | None = _text(default=None)
+    goal: str = _text()
+    status: str = _text()
+    waiting_for: str | None = _text(default=None)
+    reason: str | None = _text(default=None)
+    message: str = _text()
+    iterations: int
+    max_iter: int
+    accepted: int
+    rejected: int
+    rotation: int
+    score: float | None = _real(default=None)
+    branch: str | None = _text(default=None)
+    root: str = _text()
+    landed: str | None = _text(default=None)
+    last_text: str = _text()
+    created_at: float = _real()
+    updated_at: float = _real()
+    ended_at: float | None = _real(default=None)
+
+
 class SessionRecord(Table, table=True):
     """The conversation that runs continue."""
 

@@ -80,7 +80,7 @@ def test_commands_need_trust(here: Path, tmp_path: Path) -> None:
         found(here, "api").require_trust(tmp_path / "state")
 
 
-def test_the_files_behind_a_command_are_its_judges() -> None:
+def test_the_files_behind_a_gate_are_its_judges() -> None:
     assert judges_of(["bash scripts/gate.sh && npm test"]) == (
         "/bash",
         "/scripts/gate.sh",
@@ -93,3 +93,10 @@ def test_the_files_behind_a_command_are_its_judges() -> None:
     assert "/tools/check.py" in judges_of(["python3 -m tools.check"])
     assert "/unittest.py" in judges_of(["python3 -m unittest discover -s tests"])
     assert judges_of(['echo "unclosed']) != ()
+
+
+def test_what_a_metric_measures_may_change_and_its_program_may_not() -> None:
+    found = judges_of([], ["A=1 python3 -X dev tools/measure.py src/app.py | jq .size; cat n.txt"])
+    assert "/tools/measure.py" in found
+    assert "/src/app.py" not in found
+    assert "/n.txt" not in found

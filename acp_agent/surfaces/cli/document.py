@@ -71,5 +71,9 @@ def cost_of(cost: float, known: bool) -> float | None:
 def event_document(stream_id: str, seq: int, ts: float, project: str, data: Mapping[str, Any]) -> dict[str, Any]:
     """The line of `-o jsonl`: the row of the event log, its kind beside its data."""
     rest = {name: value for name, value in data.items() if name != "type"}
-    whose = {"batch": stream_id} if data["type"].startswith("batch_") else {"run": stream_id, "project": project}
+    whose = {"run": stream_id, "project": project}
+    if stream_id.startswith("l_"):
+        whose = {"loop": stream_id, "project": project}
+    elif data["type"].startswith("batch_"):
+        whose = {"batch": stream_id}
     return {"v": 1, "seq": seq, "ts": stamp(ts), **whose, "type": data["type"], "data": rest}

@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 TICK = 0.125
 """Seconds between two drawings of the live table."""
+
+
+class Ticking(Protocol):
+    """Anything that is drawn anew as time passes."""
+
+    def tick(self) -> None:
+        """Time passes."""
+        ...
 
 
 @dataclass
@@ -52,8 +60,8 @@ async def drive(app: "App", view: BatchView, watcher: Watcher, jobs: int) -> Dri
             work.cancel()
 
     async with anyio.create_task_group() as helpers:
-        await helpers.start(_heed_signals, driven, work, watcher.say)
-        helpers.start_soon(_tick, watcher)
+        await helpers.start(heed_signals, driven, work, watcher.say)
+        helpers.start_soon(tick, watcher)
         try:
             with work:
                 await app.batches.work(view.batch_id, jobs=jobs, on_event=see)
@@ -74,19 +82,21 @@ def tell(view: BatchView, watcher: Watcher, record: Record) -> None:
     watcher.seen(record, row)
 
 
-async def _tick(watcher: Watcher) -> None:
+async def tick(watcher: Ticking) -> None:
+    """Let `watcher` draw several times a second."""
     while True:
         watcher.tick()
         await anyio.sleep(TICK)
 
 
-async def _heed_signals(
+async def heed_signals(
     driven: Driven,
     work: anyio.CancelScope,
     say: Callable[[str], None],
     *,
     task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
+    """Cancel `work` at the first SIGINT or SIGTERM and end the process at the second."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         task_status.started()
         async for number in signals:

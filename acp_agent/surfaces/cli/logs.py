@@ -12,6 +12,7 @@ from acp_agent.surfaces.cli.document import event_document
 from acp_agent.surfaces.cli.formats import clock
 from acp_agent.surfaces.cli.grid import indented, to_json
 from acp_agent.surfaces.cli.group import Command
+from acp_agent.surfaces.cli.loop_review import log_loop, loop_meant
 from acp_agent.surfaces.cli.phrases import phrase
 from acp_agent.surfaces.cli.records import Found, Record, Records, open_records
 from acp_agent.surfaces.cli.text import last_lines, one_line
@@ -35,6 +36,8 @@ POLL = 0.25
 )
 def logs(name: str | None, follow: bool, output: str) -> int:
     """Print what happened, one line per event: time, project, what. Without ID of the newest batch."""
+    if (row := loop_meant(name)) is not None:
+        return log_loop(row, follow, output)
     records = open_records(os.environ)
     found = records.meant(name)
     projects = {row.run_id: row.project for row in found.rows()}

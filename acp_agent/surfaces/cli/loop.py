@@ -8,7 +8,7 @@ import click
 
 from acp_agent.config.paths import shown_path, state_dir
 from acp_agent.domain.errors import ExitCode, UsageError
-from acp_agent.surfaces.cli import options
+from acp_agent.surfaces.cli import complete, options
 from acp_agent.surfaces.cli.columns import aligned
 from acp_agent.surfaces.cli.grid import print_json, terminal_width
 from acp_agent.surfaces.cli.group import Command
@@ -22,19 +22,40 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\b
 Examples:
+  acp loop faster                             loops/faster.md, or the project `faster`
+  acp loop api --max-iter 100 --rotate 25 --max-cost 5
+  acp loop faster --until 06:00 -o json
   acp loop ls
   acp loop new faster -p api
   acp loop check faster"""
 LONGEST_GOAL = 80
 
+limits = options.stacked(
+    click.option("--max-iter", type=click.IntRange(min=1), metavar="N", help="The most iterations."),
+    click.option("--rotate", metavar="N|120kt|60%", help="When a new session begins."),
+    click.option("--max-cost", type=options.Money(), metavar="USD", help="Money for the whole loop."),
+    click.option("--max-time", type=options.Duration(), metavar="TIME", help="Working time of the whole loop."),
+    click.option("--until", metavar="HH:MM", help="Begin no iteration after this time of day."),
+    click.option("--patience", type=click.IntRange(min=1), metavar="N", help="Iterations without an accepted change."),
+    click.option("--goal", metavar="TEXT", help="What shall be true in the end."),
+    click.option("--model", metavar="MODEL", shell_complete=complete.models, help="A model or an alias of the config."),
+    click.option("--fresh", is_flag=True, help="Begin a new loop; by default the last one of that name goes on."),
+    click.option("--once", is_flag=True, help="One iteration."),
+)
+
 
 @click.command(cls=Command, epilog=EXAMPLES, options_metavar="[OPTIONS]")
-@click.argument("words", nargs=-1, required=True, metavar="ls | check [NAME]... | new NAME")
+@click.argument("words", nargs=-1, required=True, metavar="NAME | ls | check [NAME]... | new NAME")
 @click.option("-p", "--project", metavar="NAME", help="The project of a new loop.")
 @options.projects_file
-@options.as_json
+@limits
+@options.output
 def loop(**given: Any) -> int:
-    """What loops there are: a loop is a file loops/NAME.md or loops/NAME.toml, or a project."""
+    """Work towards a goal in many iterations, each checked before it is kept; or list, check and write loops.
+
+    NAME is a file loops/NAME.md or loops/NAME.toml beside projects.toml, or a project. Kill it at any moment: the same
+    command goes on. What is accepted is on a branch of its own until `acp accept`.
+    """
     match given["words"]:
         case ("ls",):
             return _list(given)
@@ -44,8 +65,20 @@ def loop(**given: Any) -> int:
             return _new(name, given)
         case ("new", *_):
             raise UsageError("new takes one name", hint="acp loop new NAME")
+        case (name,):
+            return _run(name, given)
         case words:
-            raise UsageError(f"too many arguments: {words[-1]!r}", hint="acp loop ls, check or new")
+            raise UsageError(f"too many arguments: {words[-1]!r}", hint="acp loop NAME")
+
+
+def _run(name: str, given: dict[str, Any]) -> int:
+    import anyio
+
+    from acp_agent.loops.resolve import LoopAsk
+    from acp_agent.surfaces.cli.loop_run import run_loop
+
+    names = ("goal", "max_iter", "rotate", "max_cost", "max_time", "patience", "model", "projects_file")
+    return anyio.run(run_loop, LoopAsk(name=name, **{key: given[key] for key in names}), given)
 
 
 def _known(given: dict[str, Any]) -> "Known":

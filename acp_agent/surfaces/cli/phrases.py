@@ -5,6 +5,7 @@ from typing import Any
 
 from acp_agent.surfaces.cli.details import exit_text
 from acp_agent.surfaces.cli.formats import changes, count, duration, money, some
+from acp_agent.surfaces.cli.loop_phrases import LOOP_PHRASES, QUIET_OF_LOOPS
 from acp_agent.surfaces.cli.text import cut, last_lines, one_line
 
 Data = Mapping[str, Any]
@@ -24,6 +25,7 @@ def is_change(data: Data) -> bool:
 
 _QUIET = frozenset(
     {"model_called", "gate_started", "tool_finished", "answer_checked", "late_result", "batch_started", "batch_ended"}
+    | QUIET_OF_LOOPS
 )
 
 
@@ -123,4 +125,5 @@ _PHRASES: Mapping[str, Callable[[Data], str]] = {
     "rejected": lambda data: _noted("rejected")(data) + (f" (kept under {data['ref']})" if data.get("ref") else ""),
     "batch_started": lambda data: f"batch over {', '.join(data['projects'])}: {data['prompt']}",
     "batch_ended": lambda data: f"batch ended: {data['reason']} (exit {data['exit_code']})",
+    **LOOP_PHRASES,
 }

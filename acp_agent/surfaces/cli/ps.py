@@ -15,13 +15,14 @@ from acp_agent.surfaces.cli.formats import age, changes, count, money, some
 from acp_agent.surfaces.cli.glyphs import at_least, label, speaks_unicode
 from acp_agent.surfaces.cli.grid import is_terminal, print_json, terminal_width
 from acp_agent.surfaces.cli.group import Command
+from acp_agent.surfaces.cli.loop_list import loop_documents, loop_rows, loops_listed
 from acp_agent.surfaces.cli.records import EVERY, Listed, open_records
 from acp_agent.surfaces.cli.text import cut, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from acp_agent.store.reads import RunRow
+    from acp_agent.store.reads import LoopRow, RunRow
 
 RECENT = 86400.0
 SHOWN = 20
@@ -40,17 +41,17 @@ LIMITS = ("max_steps", "max_tool_calls", "max_tokens", "max_cost", "max_time")
 @click.option("-w", "--watch", is_flag=True, help="Draw it anew every second, until Ctrl-C.")
 @options.as_json
 def ps(everything: bool, watch: bool, output: str) -> int:
-    """List batches and their runs: where each stands, what it cost.
+    """List loops, batches and their runs: where each stands, what it cost.
 
     Of a batch with more than ten runs those that went well are counted; acp show ID lists all.
     """
     if watch:
         return _watch(everything, output)
-    listed = _listed(everything)
+    listed, loops = _listed(everything), loops_listed(everything)
     if output == "json":
-        print_json({"v": 1, "batches": [_document(entry) for entry in listed]})
-    elif listed:
-        click.echo(_table(listed))
+        print_json({"v": 1, "batches": [_document(entry) for entry in listed], "loops": loop_documents(loops)})
+    elif listed or loops:
+        click.echo(_table(listed, loops))
     else:
         click.echo(NONE, err=True)
     return int(ExitCode.OK)
@@ -61,7 +62,8 @@ def _watch(everything: bool, output: str) -> int:
         raise UsageError("--watch needs a terminal and a table", hint="acp logs -f ID goes on where there is none")
     try:
         while True:
-            lines = (_table(listed) if (listed := _listed(everything)) else NONE).splitlines()
+            listed, loops = _listed(everything), loops_listed(everything)
+            lines = (_table(listed, loops) if listed or loops else NONE).splitlines()
             room = shutil.get_terminal_size().lines - 1
             click.echo(CLEAR + "\n".join(lines[:room]))
             time.sleep(1.0)
@@ -75,9 +77,10 @@ def _listed(everything: bool) -> list[Listed]:
     return listed if everything else [entry for entry in listed if _is_current(entry, now)][:SHOWN]
 
 
-def _table(listed: "Sequence[Listed]") -> str:
+def _table(listed: "Sequence[Listed]", loops: "Sequence[LoopRow]") -> str:
     now, unicode = time.time(), speaks_unicode(sys.stdout)
-    rows = [row for entry in listed for row in _rows(entry, now, unicode)]
+    rows = loop_rows(loops, now, unicode)
+    rows += [row for entry in listed for row in _rows(entry, now, unicode)]
     return aligned(HEAD, rows, right={4, 5, 6}, width=terminal_width(), spare=("tokens", "age", "cost"))
 
 

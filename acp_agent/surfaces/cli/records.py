@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from acp_agent.config.paths import database_path
 from acp_agent.domain.errors import NothingSelected, UsageError
-from acp_agent.store.reads import BatchRow, Reads, RunRow
+from acp_agent.store.reads import BatchRow, LoopRow, Reads, RunRow
 
 if TYPE_CHECKING:
     from acp_agent.fleet.view import BatchView, Row
+    from acp_agent.loops.view import LoopView
     from acp_agent.surfaces.cli.details import Details
 
 EVERY = 1_000_000
@@ -64,7 +65,9 @@ class Records:
             if kind == "run" and not project:
                 run = reads.run(identifier)
                 assert run is not None
-                return _found(reads, run.batch_id or "", identifier, [run])
+                return _found(reads, batch_of(run), identifier, [run])
+            if kind == "loop":
+                raise UsageError(f"{head} is a loop", hint=f"acp show {identifier}")
             if kind == "run":
                 raise UsageError(f"{head!r} is a run, not a batch", hint=f"acp show {identifier}")
             runs = reads.runs(batch_id=identifier, limit=EVERY)
@@ -87,6 +90,34 @@ class Records:
         if newest is None:
             raise NothingSelected("there is no batch yet", hint='acp run "what to do" --tags=...')
         return self.find(newest.id)
+
+    def loop(self, name: str) -> LoopRow | None:
+        """The loop that `name` means: its id, the beginning of it, or the newest of that name; None for anything else.
+
+        Raises UsageError where several loops begin so.
+        """
+        with self._reads as reads:
+            if (named := next(iter(reads.loops_named(name)), None)) is not None:
+                return named
+            found = [match for match in reads.find(name) if match.kind == "loop"] if name.startswith("l_") else []
+            if len(found) > 1:
+                raise UsageError(f"{name!r} is ambiguous: {', '.join(match.id for match in found[:5])}")
+            return reads.loop(found[0].id) if found else None
+
+    def loops(self, limit: int) -> list[LoopRow]:
+        """The newest loops first."""
+        with self._reads as reads:
+            return reads.loops(limit)
+
+    def loop_view(self, loop_id: str) -> "LoopView":
+        """A loop as it stands on record."""
+        from acp_agent.loops.view import LoopView
+
+        view = LoopView(loop_id)
+        with self._reads as reads:
+            for event in reads.events(loop_id):
+                view.apply(event.seq, event.ts, event.data)
+        return view
 
     def view(self, batch_id: str) -> "BatchView":
         """A batch as it stands on record."""
@@ -124,7 +155,7 @@ class Records:
         """Every run that waits for somebody, newest first."""
         with self._reads as reads:
             runs = reads.runs(status="waiting", limit=EVERY)
-            return [_found(reads, run.batch_id or "", run.id, [run]) for run in runs]
+            return [_found(reads, batch_of(run), run.id, [run]) for run in runs]
 
     def listed(self, limit: int) -> list[Listed]:
         """The newest batches with their runs, and the newest runs outside any batch."""
@@ -133,6 +164,11 @@ class Records:
             listed = [Listed(batch, tuple(reads.runs(batch_id=batch.id, limit=EVERY))) for batch in batches]
             single = tuple(run for run in reads.runs(limit=limit) if run.batch_id is None)
             return [*listed, Listed(None, single)] if single else listed
+
+
+def batch_of(run: RunRow) -> str:
+    """The batch of a run, "" for one of a loop or of a conversation."""
+    return run.batch_id if run.batch_id and run.batch_id.startswith("b_") else ""
 
 
 def open_records(environ: Mapping[str, str]) -> Records:
@@ -165,8 +201,8 @@ def _one(reads: Reads, name: str) -> tuple[str, str]:
     if found:
         some = ", ".join(identifier for _, identifier in found[:5]) + (", ..." if len(found) > 5 else "")
         raise UsageError(f"{shown!r} is ambiguous: {some}", hint="write more of the id")
-    known = [batch.id for batch in reads.batches()] + [run.id for run in reads.runs()]
-    raise UsageError(f"there is no run or batch {shown!r}", hint=_nearest(name, known))
+    known = [row.id for rows in (reads.batches(), reads.loops(), reads.runs()) for row in rows]
+    raise UsageError(f"there is no run, batch or loop {shown!r}", hint=_nearest(name, known))
 
 
 def _all_of_a_kind(reads: Reads, kind: str) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from acp_agent.surfaces.cli import complete
 from acp_agent.surfaces.cli.entry import complain
 from acp_agent.surfaces.cli.grid import is_terminal
 from acp_agent.surfaces.cli.group import Command
+from acp_agent.surfaces.cli.loop_review import accept_loop, loop_meant, reject_loop
 from acp_agent.surfaces.cli.records import Found, open_records
 from acp_agent.surfaces.cli.report import answer_command, reference
 from acp_agent.surfaces.cli.show import status_of
@@ -33,9 +34,14 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 @click.argument("name", metavar="[ID[/PROJECT]]", required=False, shell_complete=complete.ids)
 @click.option("--stat", is_flag=True, help="Only the files and how many lines.")
 def diff(name: str | None, stat: bool) -> int:
-    """Print the changes a run made, as a patch; of a batch (without ID the newest) those of all its projects."""
+    """Print the changes a run made, as a patch; of a batch (without ID the newest) those of all its projects.
+
+    Of a loop all that it accepted so far.
+    """
     import anyio
 
+    if (row := loop_meant(name)) is not None:
+        return anyio.run(_diff_of_loop, row.id, stat)
     return anyio.run(_diff, open_records(os.environ).meant(name), stat)
 
 
@@ -61,6 +67,17 @@ async def _diff(found: Found, stat: bool) -> int:
     return code
 
 
+async def _diff_of_loop(loop_id: str, stat: bool) -> int:
+    from acp_agent.app import open_app
+
+    async with open_app(os.environ, Path.cwd()) as app:
+        text = await app.loops().diff(loop_id, stat)
+    _print_patch(text)
+    if not text:
+        click.echo("nothing changed", err=True)
+    return int(ExitCode.OK)
+
+
 def _print_patch(text: str) -> None:
     """Byte for byte into a pipe, where `git apply` may read it; harmless and coloured on a terminal."""
     if not is_terminal(sys.stdout):
@@ -79,10 +96,13 @@ def _print_patch(text: str) -> None:
 def accept(names: tuple[str, ...]) -> int:
     """Merge results into the branches they started from.
 
-    Of a batch those that succeeded; a run named by itself also when it failed. A conflict changes nothing.
+    Of a batch those that succeeded; a run named by itself also when it failed; of a loop all that it accepted. A
+    conflict changes nothing.
     """
     import anyio
 
+    if len(names) == 1 and (row := loop_meant(names[0])) is not None:
+        return accept_loop(row)
     return anyio.run(_accept, names)
 
 
@@ -101,6 +121,8 @@ def reject(names: tuple[str, ...], note: str) -> int:
     """Refuse results: branch and worktree go, the commits are kept under refs/acp/rejected/."""
     import anyio
 
+    if len(names) == 1 and (row := loop_meant(names[0])) is not None:
+        return reject_loop(row, note)
     return anyio.run(_reject, names, note)
 
 

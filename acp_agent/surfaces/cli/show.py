@@ -17,6 +17,7 @@ from acp_agent.surfaces.cli.formats import age, changes, clock, count, duration,
 from acp_agent.surfaces.cli.glyphs import at_least, label, speaks_unicode
 from acp_agent.surfaces.cli.grid import indented, is_terminal, painted, print_json, terminal_width
 from acp_agent.surfaces.cli.group import Command
+from acp_agent.surfaces.cli.loop_review import loop_meant, show_loop
 from acp_agent.surfaces.cli.phrases import LONGEST, phrase
 from acp_agent.surfaces.cli.ps import doing, state_of
 from acp_agent.surfaces.cli.records import Found, open_records
@@ -48,12 +49,15 @@ _NO_ACTION = frozenset({"approval_asked", "parked", "resumed"})
 
 @click.command(cls=Command)
 @click.argument("name", metavar="[ID[/PROJECT]]", required=False, shell_complete=complete.ids)
+@click.option("--rotation", type=int, metavar="N", help="Of a loop: what its session N was told when it began.")
 @options.as_json
-def show(name: str | None, output: str) -> int:
-    """Show one run or batch: status and why, last action, next action, approval needed, cost; then the rest.
+def show(name: str | None, rotation: int | None, output: str) -> int:
+    """Show one run, batch or loop: status and why, last action, next action, approval needed, cost; then the rest.
 
     Without ID the newest batch.
     """
+    if (row := loop_meant(name)) is not None:
+        return show_loop(row, output, rotation)
     records = open_records(os.environ)
     found = records.meant(name)
     rows = found.rows()

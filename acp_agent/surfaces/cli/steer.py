@@ -8,6 +8,7 @@ import click
 from acp_agent.domain.errors import AcpAgentError, ExitCode, NothingSelected, UsageError
 from acp_agent.surfaces.cli import complete, options
 from acp_agent.surfaces.cli.group import Command
+from acp_agent.surfaces.cli.loop_review import cancel_loop, loop_meant, resume_loop
 from acp_agent.surfaces.cli.records import Records, open_records
 from acp_agent.surfaces.cli.report import ANSWERABLE, answer_command, reference
 from acp_agent.surfaces.cli.text import one_line
@@ -27,6 +28,8 @@ def resume(name: str | None, everything: bool, jobs: int, output: str, out: str 
 
     if name and everything:
         raise UsageError("ID and --all were both given", hint="give one of them")
+    if (row := loop_meant(name)) is not None:
+        return resume_loop(row, output, out)
     return anyio.run(_resume, name, everything, jobs, output, out)
 
 
@@ -66,10 +69,13 @@ def _nothing(name: str | None, records: Records) -> AcpAgentError:
 @click.command(cls=Command)
 @click.argument("name", metavar="ID[/PROJECT]", shell_complete=complete.ids)
 @click.option("-m", "--note", default="", metavar="WHY", help="Why, for the record.")
-def cancel(name: str, note: str) -> int:
-    """End a run, or all of a batch, wherever it is driven; what it did so far is kept."""
+@click.option("--after-iteration", is_flag=True, help="Of a loop: let it end the iteration under way.")
+def cancel(name: str, note: str, after_iteration: bool) -> int:
+    """End a run, all of a batch, or a loop, wherever it is driven; what it did so far is kept."""
     import anyio
 
+    if (row := loop_meant(name)) is not None:
+        return cancel_loop(row, note, after_iteration)
     return anyio.run(_cancel, name, note)
 
 

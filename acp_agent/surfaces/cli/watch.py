@@ -88,7 +88,7 @@ def watcher_for(output: str, view: BatchView, write: Callable[[str], None]) -> W
             return EventRows(write)
         case "stream":
             return Lines()
-        case _ if is_terminal(sys.stderr) and _can_move_the_cursor():
+        case _ if is_terminal(sys.stderr) and can_move_the_cursor():
             from acp_agent.surfaces.cli.live import LiveTable
 
             return LiveTable(view, time.time)
@@ -96,7 +96,8 @@ def watcher_for(output: str, view: BatchView, write: Callable[[str], None]) -> W
             return Lines()
 
 
-def _can_move_the_cursor() -> bool:
+def can_move_the_cursor() -> bool:
+    """Whether the terminal can draw over what it has drawn."""
     import os
 
     return os.environ.get("TERM", "") not in ("dumb", "unknown")

@@ -28,7 +28,7 @@ Commands:
   trust       Trust the commands of a projects.toml: PATH, ls, or rm PATH.
   projects    List and check the projects.
   run         Give one prompt to a directory or to many projects.
-  loop        List, check and write loops: ls, check, new.
+  loop        Work towards a goal in many checked iterations.
   chat        Talk to the agent in a directory, in the terminal.
   serve       Be the agent of an editor, over stdin and stdout.
   ps          List batches and runs.
@@ -40,6 +40,8 @@ Commands:
   undo        Take back what a run changed.
   resume      Go on with interrupted work.
   cancel      End runs that are queued, running or waiting.
+  pause       Let a loop begin no further iteration for now.
+  steer       Tell a loop what to try next.
   approve     Answer what a run is waiting for.
   models      Say which models were found, and try them.
   skills      List skills, and check those you write.

@@ -1,0 +1,18 @@
+"""A sample of the campaign `kill_loop`: a loop killed at random, started again, killed again."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.crash.loop_trial import loop_trial
+
+SEED = 20_260_101
+
+
+@pytest.mark.crash
+@pytest.mark.bwrap
+@pytest.mark.slow
+def test_a_loop_that_is_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    outcome = loop_trial(tmp_path, SEED, max_iter=6, kills=4, latest=3.0)
+    assert outcome.problems == []
+    assert (outcome.kills, outcome.accepted) == (4, 5)
