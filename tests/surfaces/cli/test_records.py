@@ -174,7 +174,7 @@ b_aaaaaaaa/web  approval   git push origin main  2m     acp approve b_aaaaaaaa/w
     ("name", "line"),
     [
         ("r_", "acp: 'r_' is ambiguous: r_apiaaaaa, r_webbbbbb, r_worcccc, r_tooldddd"),
-        ("b_aaaaaaab", "acp: there is no run or batch 'b_aaaaaaab'\nhint: did you mean b_aaaaaaaa?"),
+        ("b_aaaaaaab", "acp: there is no run, batch or loop 'b_aaaaaaab'\nhint: did you mean b_aaaaaaaa?"),
         ("b_aaaaaaaa/apo", "acp: batch b_aaaaaaaa has no project 'apo'\nhint: did you mean api?"),
         ("r_apiaaaaa/api", "acp: 'r_apiaaaaa' is a run, not a batch\nhint: acp show r_apiaaaaa"),
         ("r_w", "acp: 'r_w' is ambiguous: r_webbbbbb, r_worcccc\nhint: write more of the id"),
