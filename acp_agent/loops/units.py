@@ -97,7 +97,7 @@ def dropin(scheduled: Scheduled) -> str:
 
 
 def bubblewrap_dropin() -> str:
-    """`acp-loop@NAME.service.d/bubblewrap.conf`: for a machine where commands run in bubblewrap, which makes namespaces."""
+    """`acp-loop@NAME.service.d/bubblewrap.conf`: for commands in bubblewrap, which makes namespaces."""
     return """\
 [Service]
 # bubblewrap makes user, mount, pid, network, ipc, uts and cgroup namespaces and mounts a fresh /proc.

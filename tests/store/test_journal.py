@@ -193,11 +193,11 @@ async def test_an_ended_run_can_land_but_not_be_answered_or_cancelled(journal: S
 
 
 async def test_an_unknown_stream_is_named(journal: SqliteJournal, me: Owner) -> None:
-    with pytest.raises(Refused, match="there is no run or batch r_x"):
+    with pytest.raises(Refused, match="there is no run, batch or loop r_x"):
         await journal.note("r_x", [CancelAsked()], "ann")
-    with pytest.raises(Refused, match="there is no run or batch r_x"):
+    with pytest.raises(Refused, match="there is no run, batch or loop r_x"):
         await journal.claim("r_x", me)
-    with pytest.raises(Refused, match="there is no run or batch r_x"):
+    with pytest.raises(Refused, match="there is no run, batch or loop r_x"):
         await journal.append(Claim(stream_id="r_x", fence=1), [ENDED])
 
 
