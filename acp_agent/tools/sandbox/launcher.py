@@ -171,10 +171,21 @@ def remove(folder: str) -> None:
         os.write(2, f"landlock: {folder} stays behind: {error.strerror}\n".encode())
 
 
+def found(program: str) -> str:
+    """The path of a program, looked for in PATH where its name has no slash."""
+    if "/" not in program:
+        for folder in os.environ.get("PATH", "").split(":"):
+            path = os.path.join(folder, program)
+            if os.path.isfile(path) and os.access(path, os.X_OK):
+                return path
+    return program
+
+
 def child(spec: dict[str, Any], program: list[str], version: int) -> None:
     """Become the program, confined. Does not return."""
     try:
         libc.prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        path = found(program[0])
         with open(spec["filter"], "rb") as file:
             instructions = file.read()
         limit(spec)
@@ -185,7 +196,8 @@ def child(spec: dict[str, Any], program: list[str], version: int) -> None:
         os.write(2, f"landlock: {error.args[-1]}\n".encode())
         os._exit(125)
     try:
-        os.execvp(program[0], program)
+        # Not execvp: it imports a module, whose file cannot be read any more.
+        os.execve(path, program, os.environ)
     except OSError as error:
         os.write(2, f"{program[0]}: {error.strerror}\n".encode())
         os._exit(127 if isinstance(error, FileNotFoundError) else 126)

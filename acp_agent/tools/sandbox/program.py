@@ -16,7 +16,7 @@ def find_bwrap(path: str) -> Path | None:
     home = home_directory()
     for folder in map(Path, path.split(os.pathsep)):
         in_home = home != Path("/") and folder.is_relative_to(home)
-        if not folder.is_absolute() or in_home or (folder.parent / "pyvenv.cfg").exists():
+        if not folder.is_absolute() or in_home or os.path.exists(folder.parent / "pyvenv.cfg"):
             continue
         program = folder / "bwrap"
         try:

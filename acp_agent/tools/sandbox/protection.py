@@ -36,12 +36,12 @@ def protected_paths(root: Path, places: GitPlaces) -> list[Path]:
 def bound_paths(root: Path, places: GitPlaces) -> list[Path]:
     """What bubblewrap can hold: it exists, and is no link, which could be replaced."""
     paths = (*protected_paths(root, places), *places.foreign)
-    return [path for path in paths if path.exists() and not path.is_symlink()]
+    return [path for path in paths if os.path.exists(path) and not os.path.islink(path)]
 
 
 def _are_loops(root: Path) -> bool:
     """Whether `loops` is ours: the name alone is common in other programs."""
-    return (root / "projects.toml").exists() or any((root / "loops").glob("*.toml"))
+    return os.path.exists(root / "projects.toml") or any((root / "loops").glob("*.toml"))
 
 
 @dataclass(frozen=True, slots=True)

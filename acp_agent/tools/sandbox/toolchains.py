@@ -1,5 +1,6 @@
 """What of the home directory and of PATH can be read inside: programs, never a place that holds anything else."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,14 +20,14 @@ def toolchains(sandbox: Sandbox, path: str, root: Path) -> Iterator[Path]:
     """The places, each once. `path` is the value of PATH, `root` the workspace."""
     home = home_directory()
     names = _TOOLCHAINS if sandbox.network or sandbox.home is not None else _TOOLCHAINS + _FETCHED
-    shown = [home / name for name in names if (home / name).exists()]
+    shown = [home / name for name in names if os.path.exists(home / name)]
     yield from shown
     for folder in dict.fromkeys(path.split(":")):
         place = Path(folder)
-        if not place.is_absolute() or not place.is_dir():
+        if not place.is_absolute() or not os.path.isdir(place):
             continue
         # A virtual environment is more than its programs; shims (pyenv, asdf) are nothing without what they call.
-        place = place.parent if place.name == "shims" or (place.parent / "pyvenv.cfg").is_file() else place
+        place = place.parent if place.name == "shims" or os.path.isfile(place.parent / "pyvenv.cfg") else place
         hidden = not any(place.is_relative_to(other) for other in (*map(Path, SYSTEM), *shown, root))
         holds_more = any(other.is_relative_to(place) for other in (*_NEVER_WHOLE, home, root))
         if hidden and not holds_more:
