@@ -37,6 +37,8 @@ def what_is_missing(marker: str) -> str:
         return "" if found else "no PostgreSQL server binaries"
     if marker == "node":
         return "" if shutil.which("node") else "no Node.js"
+    if marker == "systemd":
+        return "" if shutil.which("systemd-analyze") else "no systemd-analyze"
     if marker == "chromium":
         found = any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
         return "" if found else "no Chromium"

@@ -77,11 +77,12 @@ class TurnGiven(Frozen):
 
 
 class TurnTaken(Frozen):
-    """What the project made of its turn; `over` says that its loop takes no more of them."""
+    """Where the project's loop stands after its turn; `over` says why it takes no more of them."""
 
     type: Literal["turn_taken"] = "turn_taken"
     project: str
-    accepted: bool
+    iterations: int
+    accepted: int
     cost: float = 0.0
     tokens: int = 0
     over: str | None = None
@@ -285,6 +286,22 @@ class LoopEnded(Frozen):
     trace: str | None = None
 
 
+class ScheduleStarted(Frozen):
+    """The slots of a loop are counted from here; `place` is the projects.toml it belongs to."""
+
+    type: Literal["schedule_started"] = "schedule_started"
+    name: str
+    place: str
+
+
+class SlotTaken(Frozen):
+    """A process runs the slot of this time (Unix): nobody else does."""
+
+    type: Literal["slot_taken"] = "slot_taken"
+    slot: float
+    when: str = ""
+
+
 LoopFact = (
     LoopStarted
     | FleetStarted
@@ -310,4 +327,6 @@ LoopFact = (
     | LoopStopAsked
     | LoopParked
     | LoopEnded
+    | ScheduleStarted
+    | SlotTaken
 )

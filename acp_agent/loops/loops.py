@@ -80,15 +80,18 @@ class Loops:
         UsageError 2, NothingSelected 5 for one that has nothing left to do, Refused 6 for untrusted commands, for
         checks that cannot run here, and for a price that nobody knows under a money cap.
         """
-        resolved = await anyio.to_thread.run_sync(resolve, ask, self.cwd, self.environ)
-        await anyio.to_thread.run_sync(resolved.require_trust, state_dir(self.environ))
-        if resolved.many:
-            raise UsageError(f"{ask.name} is a loop over several projects: not in this version")
-        await self._check_commands(resolved)
+        resolved = await self.resolved(ask)
         row = None if fresh else self._open_loop(resolved)
         if row is None:
             return await self._start(ask, resolved)
         return await self._again(ask, resolved, row)
+
+    async def resolved(self, ask: LoopAsk) -> Resolved:
+        """What `ask` names, trusted, with checks that can run here."""
+        resolved = await anyio.to_thread.run_sync(resolve, ask, self.cwd, self.environ)
+        await anyio.to_thread.run_sync(resolved.require_trust, state_dir(self.environ))
+        await self._check_commands(resolved)
+        return resolved
 
     async def drive(self, loop_id: str, invocation: Invocation, on_event: Callable[[Event], None] | None = None) -> str:
         """Drive a loop until it ends, waits, or is paused; returns why. Raises Refused when another process has it."""
@@ -97,7 +100,7 @@ class Loops:
             with self.bus.subscribe("*") as subscription:
                 async with anyio.create_task_group() as group:
                     if on_event is not None:
-                        group.start_soon(_forward, subscription, on_event)
+                        group.start_soon(forward, subscription, on_event)
                     why = await driver.drive()
                     subscription.close()
             return why
@@ -214,12 +217,23 @@ class Loops:
 
     async def _start(self, ask: LoopAsk, resolved: Resolved) -> Ready:
         project = resolved.projects[0]
-        flags = flags_of(ask)
-        spec = spec_of(resolved, project, flags)
+        spec = spec_of(resolved, project, flags_of(ask))
+        stream = await self.new_stream(ask, resolved, project, spec)
+        await self.journal.create([stream], "cli")
+        warnings = await _warnings(spec, project)
+        loop_id = stream.stream_id
+        return Ready(loop_id, await self.state(loop_id), resolved, fresh=True, warnings=warnings)
+
+    async def new_stream(
+        self, ask: LoopAsk, resolved: Resolved, project: Project, spec: LoopSpec, parent: str | None = None
+    ) -> NewStream:
+        """The stream of a new loop over one project; with a `parent` it shares that one's budget."""
         found = await repository(project.path, project.name)
-        agent = await agent_for(self.models, resolved, project, spec, model=ask.model)
         loop_id = new_id("l")
         work, judge = self._places(loop_id, resolved.name, found)
+        # Whoever pays, a reply is bounded by the cap.
+        capped = spec if parent is None else spec_of(resolved, project, flags_of(ask))
+        agent = await agent_for(self.models, resolved, project, capped, model=ask.model)
         started = LoopStarted(
             name=resolved.name,
             place=resolved.place,
@@ -229,13 +243,12 @@ class Loops:
             work=work,
             judge=judge,
             setup=project.setup,
-            flags=flags,
+            flags=flags_of(ask),
+            scopes=(f"loop:{parent}",) if parent else (),
+            parent=parent,
         )
         cap = Cap(scope=f"loop:{loop_id}", cap=spec.max_cost)
-        stream = NewStream(stream_id=loop_id, kind="loop", facts=(started,), caps=(cap,))
-        await self.journal.create([stream], "cli")
-        warnings = await _warnings(spec, project)
-        return Ready(loop_id, await self.state(loop_id), resolved, fresh=True, warnings=warnings)
+        return NewStream(stream_id=loop_id, kind="loop", facts=(started,), caps=(cap,))
 
     def _places(self, loop_id: str, name: str, found: Repository) -> tuple[Workplace, Workplace]:
         """Where the agent works, on a branch of the loop's own, and where its changes are judged."""
@@ -290,6 +303,9 @@ class Loops:
             if project is None:
                 return f"{state.name} is no loop of {state.project} any more"
             spec = spec_of(resolved, project, state.flags)
+            if state.scopes:
+                # Its money is that of the loop it is part of.
+                spec = spec.model_copy(update={"max_cost": None})
             if spec == state.spec:
                 return None
             resolved.require_trust(state_dir(self.environ))
@@ -326,7 +342,8 @@ async def _warnings(spec: LoopSpec, project: Project) -> tuple[str, ...]:
     return tuple(told)
 
 
-async def _forward(subscription: Subscription, on_event: Callable[[Event], None]) -> None:
+async def forward(subscription: Subscription, on_event: Callable[[Event], None]) -> None:
+    """Hand every fact on."""
     async for item in subscription:
         if isinstance(item, Event):
             on_event(item)

@@ -10,6 +10,7 @@ from acp_agent.loops.calendar import Calendar
 
 TEMPLATE = "acp-loop@.service"
 MARK = "# acp-loop "
+LABEL = "org.acp-agent.loop."
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Scheduled:
 
     name: str
     calendar: Calendar
-    command: str
+    command: tuple[str, ...]
     projects_file: Path
     writes: tuple[Path, ...]
     environment: Mapping[str, str]
@@ -26,11 +27,12 @@ class Scheduled:
     @property
     def label(self) -> str:
         """launchd's name."""
-        return f"org.acp-agent.loop.{self.name}"
+        return f"{LABEL}{self.name}"
 
     def call(self) -> list[str]:
         """The command line of one slot."""
-        return [self.command, "schedule", "run", self.name, "--projects", str(self.projects_file)]
+        at = ["--at", self.calendar.text]
+        return [*self.command, "schedule", "run", self.name, *at, "--projects", str(self.projects_file)]
 
 
 def service() -> str:
@@ -48,7 +50,7 @@ After=network-online.target
 Type=notify
 NotifyAccess=main
 WatchdogSec=5min
-ExecStart=/usr/bin/env acp schedule run %i
+ExecStart=/usr/bin/env acp schedule run %I
 TimeoutStopSec=2min
 KillMode=mixed
 # A limit that was reached, and nothing to do, are good ends of a night.
@@ -114,17 +116,17 @@ def timer(scheduled: Scheduled) -> str:
     """`acp-loop@NAME.timer`: missed slots are caught up once."""
     lines = ["[Unit]", f"Description=When acp loop {scheduled.name} runs: {scheduled.calendar.text}", "", "[Timer]"]
     lines += [f"OnCalendar={line}" for line in scheduled.calendar.on_calendar()]
-    lines += ["Persistent=true", "RandomizedDelaySec=30", f"Unit=acp-loop@{_instance(scheduled.name)}.service"]
+    lines += ["Persistent=true", "RandomizedDelaySec=30", f"Unit={unit_name(scheduled.name)}.service"]
     return "\n".join([*lines, "", "[Install]", "WantedBy=timers.target", ""])
 
 
 def units(scheduled: Scheduled) -> dict[str, str]:
     """Every file below systemd's user directory, by its path there."""
-    instance = _instance(scheduled.name)
+    unit = unit_name(scheduled.name)
     return {
         TEMPLATE: service(),
-        f"acp-loop@{instance}.service.d/loop.conf": dropin(scheduled),
-        f"acp-loop@{instance}.timer": timer(scheduled),
+        f"{unit}.service.d/loop.conf": dropin(scheduled),
+        f"{unit}.timer": timer(scheduled),
     }
 
 
@@ -169,9 +171,9 @@ def plist(scheduled: Scheduled) -> str:
 """
 
 
-def _instance(name: str) -> str:
-    """A name as it stands in a unit's: systemd reads a dash as a slash."""
-    return name.replace("-", "\\x2d")
+def unit_name(name: str) -> str:
+    """A loop's unit without its suffix: in a unit's name systemd reads a dash as a slash."""
+    return f"acp-loop@{name.replace('-', chr(92) + 'x2d')}"
 
 
 def _word(text: str) -> str:

@@ -80,7 +80,7 @@ def _held(owner: str | None, lease_until: float | None, now: float, is_gone: Cal
 def _drivable(transaction: Transaction, stream_id: str, kind: str, status: str) -> bool:
     if kind == "run":
         return status in ("queued", "running")
-    if kind in ("session", "loop"):
+    if kind in ("session", "loop", "schedule"):
         return True
     # A batch ends when its last runs wait for people, and goes on once they have answered.
     return status == "running" or transaction.row(sql.OPEN_RUN_OF_BATCH, id=stream_id) is not None

@@ -23,7 +23,7 @@ from acp_agent.domain.events import (
     SessionDeleted,
     SessionStarted,
 )
-from acp_agent.domain.events_loop import FleetStarted, LoopChanged, LoopFact, LoopStarted
+from acp_agent.domain.events_loop import FleetStarted, LoopChanged, LoopFact, LoopStarted, ScheduleStarted
 from acp_agent.domain.ports import Claim, NewStream
 from acp_agent.store import loop_summary, sql, summary
 from acp_agent.store.writer import Transaction
@@ -238,6 +238,8 @@ def _summarise(transaction: Transaction, tenant: str, stream: NewStream, positio
         case LoopStarted() | FleetStarted() if stream.kind == "loop":
             values = loop_summary.first_columns(first)
             transaction.rows(sql.NEW_LOOP, id=stream.stream_id, tenant=tenant, now=transaction.now, **values)
+        case ScheduleStarted() if stream.kind == "schedule":
+            pass
         case _:
             raise ValueError(f"a {stream.kind} does not begin with {first.type if first else 'nothing'}")
 

@@ -40,7 +40,7 @@ LOOP_PHRASES: Mapping[str, Callable[[Data], str]] = {
     "loop_started": lambda data: f"loop {data['name']} on {data['project']}: {data['spec']['goal']}",
     "fleet_started": lambda data: f"loop {data['name']} over {', '.join(data['loops'])}: {data['spec']['goal']}",
     "turn_given": lambda data: f"the turn of {data['project']}",
-    "turn_taken": lambda data: f"{data['project']}: {'accepted' if data['accepted'] else data['over'] or 'not better'}",
+    "turn_taken": lambda data: f"{data['project']}: {data['accepted']} of {data['iterations']} accepted",
     "loop_changed": lambda data: f"other rules from here on ({data['source']})",
     "loop_change_refused": lambda data: f"the changed file of the loop is not used: {data['why']}",
     "iteration_planned": _attempt,
@@ -61,4 +61,6 @@ LOOP_PHRASES: Mapping[str, Callable[[Data], str]] = {
     "loop_stop_asked": lambda data: "stop asked" + (" now" if data["now"] else ""),
     "loop_parked": lambda data: f"waits ({data['waiting']}): {data['detail']}",
     "loop_ended": _ended,
+    "schedule_started": lambda data: f"schedule of {data['name']}",
+    "slot_taken": lambda data: f"slot of {data['when']} taken",
 }

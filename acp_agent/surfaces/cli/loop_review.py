@@ -15,6 +15,7 @@ from acp_agent.surfaces.cli.document import event_document
 from acp_agent.surfaces.cli.formats import clock
 from acp_agent.surfaces.cli.grid import indented, print_json, to_json
 from acp_agent.surfaces.cli.group import Command
+from acp_agent.surfaces.cli.loop_fleet import is_fleet, show_fleet
 from acp_agent.surfaces.cli.loop_report import loop_document, report
 from acp_agent.surfaces.cli.phrases import phrase
 from acp_agent.surfaces.cli.records import EVERY, Records, open_records
@@ -35,6 +36,8 @@ def loop_meant(name: str | None) -> "LoopRow | None":
 
 def show_loop(row: "LoopRow", output: str, rotation: int | None) -> int:
     """The report of a loop, its document, or what one of its sessions was told at its beginning."""
+    if is_fleet(row.id):
+        return _show_fleet(row.id, output)
     view = open_records(os.environ).loop_view(row.id)
     if rotation is not None:
         found = next((each for each in view.rotations if each.number == rotation), None)
@@ -49,6 +52,18 @@ def show_loop(row: "LoopRow", output: str, rotation: int | None) -> int:
             click.echo(f"\nthe hand-over that session {len(view.rotations)} began with:")
             click.echo(indented(view.rotations[-1].handover))
     return int(ExitCode.OK)
+
+
+def _show_fleet(loop_id: str, output: str) -> int:
+    import anyio
+
+    async def run() -> int:
+        from acp_agent.app import open_app
+
+        async with open_app(os.environ, Path.cwd()) as app:
+            return await show_fleet(app, loop_id, output, sys.stdout)
+
+    return anyio.run(run)
 
 
 def log_loop(row: "LoopRow", follow: bool, output: str) -> int:

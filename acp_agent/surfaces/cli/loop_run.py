@@ -27,9 +27,12 @@ from acp_agent.surfaces.cli.watch import can_move_the_cursor
 if TYPE_CHECKING:
     from acp_agent.app import App
     from acp_agent.domain.events import Event
+    from acp_agent.loops.notify import Notify
     from acp_agent.loops.resolve import LoopAsk
 
 DAY = 86_400.0
+TOLD = frozenset({"iteration_planned", "iteration_accepted", "iteration_rejected", "loop_parked", "loop_ended"})
+"""Facts after which a service manager is told where the loop stands."""
 
 
 class LoopWatcher(Protocol):
@@ -113,12 +116,19 @@ async def run_loop(ask: "LoopAsk", given: Mapping[str, Any]) -> int:
     from acp_agent.app import open_app
     from acp_agent.loops.driver import Invocation
     from acp_agent.loops.loops import exit_of
+    from acp_agent.loops.notify import Notify
 
     until = until_of(given["until"], time.time())
     output = given["output"]
     async with open_app(os.environ, Path.cwd()) as app:
         loops = app.loops()
         with result_stream(given["out"]) as stream:
+            invocation = Invocation(until=until, turns=1 if given["once"] else None)
+            resolved = await loops.resolved(ask)
+            if resolved.many:
+                from acp_agent.surfaces.cli.loop_fleet import run_fleet
+
+                return await run_fleet(app, ask, resolved, invocation, given, stream)
             ready = await loops.ready(ask, fresh=given["fresh"])
             if output not in ("quiet", "jsonl"):
                 begun = "begins" if ready.fresh else "goes on"
@@ -129,8 +139,10 @@ async def run_loop(ask: "LoopAsk", given: Mapping[str, Any]) -> int:
             watcher = _watcher(output, view, lambda line: click.echo(line, file=stream))
             for event in await app.journal.events(ready.loop_id):
                 _tell(view, None, event)
-            invocation = Invocation(until=until, turns=1 if given["once"] else None)
-            driven, why = await _drive(app, view, watcher, invocation)
+            notify = Notify.from_env(os.environ, os.getpid())
+            notify.send("READY=1", f"STATUS={view.name}: begins")
+            driven, why = await _drive(app, view, watcher, invocation, notify)
+            notify.send("STOPPING=1", f"STATUS={view.name}: {view.status} {view.reason}")
             code, reason = exit_of(await loops.state(ready.loop_id), why)
             if driven.exit_code is not None:
                 code, reason = driven.exit_code, "interrupted"
@@ -145,7 +157,9 @@ async def run_loop(ask: "LoopAsk", given: Mapping[str, Any]) -> int:
             return int(code)
 
 
-async def _drive(app: "App", view: LoopView, watcher: LoopWatcher, invocation: Any) -> tuple[Driven, str]:
+async def _drive(
+    app: "App", view: LoopView, watcher: LoopWatcher, invocation: Any, notify: "Notify"
+) -> tuple[Driven, str]:
     driven = Driven()
     work = anyio.CancelScope()
     why = "interrupted"
@@ -153,6 +167,9 @@ async def _drive(app: "App", view: LoopView, watcher: LoopWatcher, invocation: A
     def see(event: "Event") -> None:
         try:
             _tell(view, watcher, event)
+            if event.data.type in TOLD:
+                told = f"{len(view.accepted)} accepted, {len(view.rejected)} rejected"
+                notify.send(f"STATUS={view.name} {view.iteration}/{view.max_iter}: {told}; {view.step}")
         except BrokenPipeError:
             driven.reader_gone = True
             work.cancel()
@@ -161,6 +178,7 @@ async def _drive(app: "App", view: LoopView, watcher: LoopWatcher, invocation: A
         async with anyio.create_task_group() as helpers:
             await helpers.start(heed_signals, driven, work, watcher.say)
             helpers.start_soon(tick, watcher)
+            helpers.start_soon(notify.live)
             try:
                 with work:
                     why = await app.loops().drive(view.loop_id, invocation, on_event=see)
