@@ -79,6 +79,7 @@ def test_the_limits_are_those_of_the_project(cases: ModuleType) -> None:
         ("serve-memory-initialize", "acp serve"): (50, "value"),
         ("serve-memory-50-turns", "acp serve"): (75, "value"),
         ("serve-memory-20-sessions", "acp serve"): (95, "value"),
+        ("sandbox", "bwrap and filter"): (5.0, "over"),
         ("fleet-j1", "acp run -j 1"): (8.0, "value"),
         ("fleet-j4", "acp run -j 4"): (4.0, "value"),
         ("fleet-j8", "acp run -j 8"): (2.5, "value"),
@@ -100,6 +101,14 @@ def test_a_limit_that_may_hold_in_another_way_names_a_side_of_its_case(cases: Mo
     }
     first_turn = next(case for case in cases.CASES if case.name == "serve-first-turn")
     assert {beside for _, beside in found.values() if beside} <= {side.name for side in first_turn.sides}
+
+
+def test_a_limit_over_the_baseline_is_of_the_differences_round_by_round(figures: ModuleType) -> None:
+    limit = figures.Limit(5.0, of="over")
+    slow = figures.Figure("case", "ours", "ms", (12.0, 30.0, 13.0), (8.0, 20.0, 9.0), limit)
+    assert (slow.over, slow.passed) == (4.0, True)
+    assert slow.row()[5] == "pass <= 5 ms over the baseline (+4.0)"
+    assert figures.Figure("case", "ours", "ms", (15.0,), (8.0,), limit).passed is False
 
 
 def test_samples_are_taken_in_turn_after_a_round_that_does_not_count(cases: ModuleType) -> None:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import anyio
-import anyio.to_thread
 from pydantic import Field
 
 from acp_agent.domain.confinement import Confinement
@@ -85,12 +83,12 @@ async def run_command(
         processes=sandbox.limits.processes,
     )
     aside = None if sandbox.state is None else sandbox.state / "quarantine"
-    protection = await anyio.to_thread.run_sync(Protection, root, git_places(root), level, aside)
+    protection = Protection(root, git_places(root), level, aside)
+    # A few dozen stats, in about the time that a thread would take to begin with them.
     try:
         ended = await run_program(argv, cwd=cwd or root, environment=environment, bounds=bounds, stdin=stdin)
     finally:
-        with anyio.CancelScope(shield=True):
-            tampered = await anyio.to_thread.run_sync(protection.mend)
+        tampered = protection.mend()
     output = ended.head.decode(errors="replace")
     if ended.omitted:
         output += f"\n[... {ended.omitted:,} bytes cut here; filter the output, or read parts of it from a file ...]\n"

@@ -7,6 +7,7 @@ from functools import partial
 from benchlib.case import Case, Side
 from benchlib.figures import Limit
 from benchlib.serving import serve_cases
+from benchlib.srt import milliseconds as srt_milliseconds
 from benchlib.world import (
     EDIT,
     READ_ONE,
@@ -150,6 +151,28 @@ def _start_up() -> Case:
     )
 
 
+def _command(level: str, world: World) -> float:
+    """One command as the shell tool runs it (benchlib.commands), in a repository."""
+    with world.fresh(1) as place:
+        command = [sys.executable, "-m", "benchlib.commands", level, str(place.repositories(1)[0])]
+        return float(place.run(command).stdout) * 1000
+
+
+def _sandbox() -> Case:
+    return Case(
+        "sandbox",
+        "one command (`true`) in a warm process: what the sandbox adds to it",
+        "ms",
+        Side("level none: limits alone", partial(_command, "none")),
+        (
+            Side("the bare program", partial(_command, "bare")),
+            Side("bwrap and filter", partial(_command, "bwrap"), Limit(5.0, of="over")),
+            Side("landlock and filter", partial(_command, "landlock")),
+            Side("srt (npm), its command", srt_milliseconds),
+        ),
+    )
+
+
 CASES: tuple[Case, ...] = (
     _start_up(),
     Case(
@@ -160,6 +183,7 @@ CASES: tuple[Case, ...] = (
         (Side("acp run", _first_turn),),
     ),
     *serve_cases(),
+    _sandbox(),
     *_inside_cases(),
     *_memory_cases(),
     *_fleet_cases(),

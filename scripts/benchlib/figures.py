@@ -11,13 +11,13 @@ HEAD = ("case", "measured", "median", "spread", "ratio", "limit", "load")
 
 @dataclass(frozen=True)
 class Limit:
-    """The most a median may be (`of` value), or a ratio to the baseline (`of` ratio).
+    """The most a median may be (`of` value), its ratio to the baseline (`ratio`), or what it has over it (`over`).
 
     `instead` is a ratio that will do as well: to the side named by `beside`, else to the baseline.
     """
 
     most: float
-    of: Literal["value", "ratio"] = "value"
+    of: Literal["value", "ratio", "over"] = "value"
     instead: float | None = None
     beside: str = ""
 
@@ -55,11 +55,18 @@ class Figure:
         return None if self.baseline is None else self._beside(self.baseline)
 
     @property
+    def over(self) -> float | None:
+        """The middle of the differences to the baseline, round by round."""
+        if self.baseline is None:
+            return None
+        return median(own - other for own, other in zip(self.samples, self.baseline, strict=True))
+
+    @property
     def passed(self) -> bool | None:
         """Whether the limit holds; None where there is none."""
         if self.limit is None:
             return None
-        value = self.median if self.limit.of == "value" else self.ratio
+        value = {"value": self.median, "ratio": self.ratio, "over": self.over}[self.limit.of]
         if value is not None and value <= self.limit.most:
             return True
         instead = self.limit.instead
@@ -96,6 +103,8 @@ class Figure:
         if self.limit is None:
             return ""
         most = f"{self.limit.most:g}x" if self.limit.of == "ratio" else f"{self.limit.most:g} {self.unit}"
+        if self.limit.of == "over" and self.over is not None:
+            most += f" over the baseline ({self.over:+.1f})"
         if self.limit.instead is not None:
             most += f" or {self.limit.instead:g}x {self.limit.beside}".rstrip()
         return f"{'pass' if self.passed else 'FAIL'} <= {most}"

@@ -35,18 +35,19 @@ def program(folder: Path) -> Path:
     place = folder / f"opencode-{VERSION}"
     found = place / "node_modules" / machine / "bin" / "opencode"
     if not found.is_file():
-        _install(place)
+        install(place, f"{PACKAGE}@{VERSION}")
     if not found.is_file():
         raise NotRun(f"{PACKAGE}@{VERSION} has no {machine}")
     return found
 
 
-def _install(place: Path) -> None:
+def install(place: Path, package: str) -> None:
+    """Install an npm package into the folder `place`. Raises NotRun where that does not work."""
     if shutil.which("npm") is None:
         raise NotRun("no npm to install it with")
     place.mkdir(parents=True, exist_ok=True)
     (place / "package.json").write_text('{"private": true}\n', encoding="utf-8")
-    command = [*_INSTALL, f"{PACKAGE}@{VERSION}"]
+    command = [*_INSTALL, package]
     ended = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=600, check=False)
     if ended.returncode:
         said = [line for line in ended.stderr.splitlines() if line.startswith("npm error")]

@@ -64,12 +64,13 @@ class BenchFailed(Exception):
 class World:
     """Where samples are taken: `folder` is thrown away at the end, `url` is the model server's.
 
-    `opencode` is the program of the peer, or why there is none.
+    `opencode` and `srt` are the programs of the peers, or why there are none.
     """
 
     folder: Path
     url: str
     opencode: Path | str
+    srt: Path | str = "not asked for"
 
     def environment(self, state: Path) -> dict[str, str]:
         """The environment of a measured process: nothing of the user's own, `state` for what it remembers."""
@@ -134,9 +135,9 @@ class Place:
             found = connection.execute("SELECT count(*) FROM acp_event WHERE type = ?", (kind,)).fetchone()
         return int(found[0])
 
-    def run(self, command: Sequence[str]) -> Ended:
+    def run(self, command: Sequence[str], cwd: Path | None = None) -> Ended:
         """Run a process to its end and measure it. Raises BenchFailed with what it said when it failed."""
-        return measured(command, self.variables, self.folder)
+        return measured(command, self.variables, cwd or self.folder)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -191,7 +192,7 @@ def measured(command: Sequence[str], environment: Mapping[str, str], cwd: Path) 
 
 
 @contextmanager
-def new_world(opencode: Path | str) -> Iterator[World]:
+def new_world(opencode: Path | str, srt: Path | str) -> Iterator[World]:
     """A model server in a process of its own and forty repositories, until the block ends."""
     with tempfile.TemporaryDirectory(prefix="acp-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -207,7 +208,7 @@ def new_world(opencode: Path | str) -> Iterator[World]:
             url = server.stdout.readline().removeprefix("READY ").strip()
             if not url:
                 raise BenchFailed("the model server did not start")
-            yield World(folder, url, opencode)
+            yield World(folder, url, opencode, srt)
         finally:
             server.terminate()
             with suppress(subprocess.TimeoutExpired):

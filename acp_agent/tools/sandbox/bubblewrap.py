@@ -7,6 +7,7 @@ why /run, /var and the home directory are not bound at all rather than read-only
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from acp_agent.tools.repository import Repository
@@ -64,7 +65,12 @@ def bwrap_argv(sandbox: Sandbox, root: Path, cwd: Path, environ: Mapping[str, st
     return argv if sandbox.network or sandbox.egress is None else [*argv, *sandbox.egress.bridge]
 
 
-def _system() -> Iterator[str]:
+@cache
+def _system() -> tuple[str, ...]:
+    return tuple(_system_words())
+
+
+def _system_words() -> Iterator[str]:
     for path in SYSTEM:
         if os.path.islink(path):
             yield from ("--symlink", os.readlink(path), path)

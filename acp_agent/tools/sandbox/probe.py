@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from acp_agent.tools.sandbox.model import Level, Sandbox
-from acp_agent.tools.sandbox.program import find_bwrap
+from acp_agent.tools.sandbox.program import find_bwrap, forget_bwrap
 from acp_agent.tools.sandbox.seccomp import filter_program, supported
 from acp_agent.tools.sandbox.start import confined_argv
 
@@ -56,6 +56,7 @@ def trial_of(sandbox: Sandbox, level: Level) -> Trial:
 def forget(sandbox: Sandbox) -> None:
     """Try again at the next question: a level that held has failed."""
     with _TRYING:
+        forget_bwrap()
         _tried.cache_clear()
         _remembered.cache_clear()
         if sandbox.state is not None:

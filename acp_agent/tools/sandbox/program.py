@@ -2,6 +2,7 @@
 
 import os
 import stat
+from functools import cache
 from pathlib import Path
 
 from acp_agent.tools.sandbox.model import home_directory
@@ -11,9 +12,18 @@ def find_bwrap(path: str) -> Path | None:
     """The first `bwrap` of the directories in `path` that can be believed.
 
     It runs outside of the sandbox that it makes. So it must be root's, and lie neither in the home directory nor in a
-    virtual environment, which can be part of a workspace.
+    virtual environment, which can be part of a workspace. Looked for once; `forget_bwrap` makes it look again.
     """
-    home = home_directory()
+    return _found(path, home_directory())
+
+
+def forget_bwrap() -> None:
+    """Look for it again at the next question."""
+    _found.cache_clear()
+
+
+@cache
+def _found(path: str, home: Path) -> Path | None:
     for folder in map(Path, path.split(os.pathsep)):
         in_home = home != Path("/") and folder.is_relative_to(home)
         if not folder.is_absolute() or in_home or os.path.exists(folder.parent / "pyvenv.cfg"):

@@ -19,6 +19,8 @@ from acp_agent.tools.sandbox.git_places import GitPlaces
 from acp_agent.tools.sandbox.model import Level
 from acp_agent.tools.sandbox.plain_repository import is_plain, planted_repositories
 
+_NAMES = (*GOVERNING_FILES, *GOVERNING_FOLDERS, *OPENED_BY_OTHERS)
+_NAMES_WITHOUT_LOOPS = tuple(name for name in _NAMES if name != "loops")
 _MOST_BYTES = 1 << 20
 _MOST_FILES = 2000
 _MOST_LINKS_LOOKED_AT = 20_000
@@ -29,19 +31,28 @@ _TURN = itertools.count()
 
 def protected_paths(root: Path, places: GitPlaces) -> list[Path]:
     """What a command in `root` may neither change nor make, whether it exists or not."""
-    names = (*GOVERNING_FILES, *GOVERNING_FOLDERS, *OPENED_BY_OTHERS)
-    return [*(root / name for name in names if name != "loops" or _are_loops(root)), *places.kept]
+    names = _NAMES if _are_loops(root) else _NAMES_WITHOUT_LOOPS
+    return [*map(root.joinpath, names), *places.kept]
 
 
 def bound_paths(root: Path, places: GitPlaces) -> list[Path]:
     """What bubblewrap can hold: it exists, and is no link, which could be replaced."""
-    paths = (*protected_paths(root, places), *places.foreign)
-    return [path for path in paths if os.path.exists(path) and not os.path.islink(path)]
+    return [path for path in (*protected_paths(root, places), *places.foreign) if _can_be_bound(path)]
+
+
+def _can_be_bound(path: Path) -> bool:
+    try:
+        return not stat.S_ISLNK(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _are_loops(root: Path) -> bool:
     """Whether `loops` is ours: the name alone is common in other programs."""
-    return os.path.exists(root / "projects.toml") or any((root / "loops").glob("*.toml"))
+    if os.path.exists(root / "projects.toml"):
+        return True
+    folder = root / "loops"
+    return os.path.isdir(folder) and any(name.endswith(".toml") for name in os.listdir(folder))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +73,7 @@ class Protection:
         self._linkless = places.linkless
         self._links = set(_links(places.linkless))
         paths = protected_paths(root, places)
-        held = set(bound_paths(root, places)) if level == "bwrap" else set()
-        self._paths = [path for path in paths if path not in held]
+        self._paths = [path for path in paths if level != "bwrap" or not _can_be_bound(path)]
         self._before = dict(_entries(self._paths))
         self._git = None if level == "bwrap" else _identity(root / ".git")
         self._began = time.time() - _CLOCK_STEP
