@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 from pydantic import SecretStr
 
 from acp_agent.config.hook_tables import hooks_of
@@ -42,6 +43,7 @@ from acp_agent.runs.runner import Runner
 from acp_agent.runs.sessions import Sessions
 from acp_agent.store.journal import SqliteJournal
 from acp_agent.store.owner import owner_of_this_process
+from acp_agent.tools.census import ignored_folders
 from acp_agent.tools.declared import declared_tools
 from acp_agent.tools.guard import open_tools
 from acp_agent.tools.sandbox.model import Sandbox
@@ -125,12 +127,15 @@ def _tools(
 
     async def tools_of(request: RunRequest, path: str) -> Tools:
         folders = tuple(Path(skill.folder) for skill in request.skills)
+        protected: tuple[Path, ...] = ()
+        if request.protect_ignored:
+            protected = await anyio.to_thread.run_sync(ignored_folders, Path(path), environ)
         return await open_tools(
             Path(path),
             read_only=request.read_only,
             unattended=not request.attended,
             redactor=redact,
-            sandbox=replace(sandbox, readable=(*sandbox.readable, *folders)),
+            sandbox=replace(sandbox, readable=(*sandbox.readable, *folders), readonly=protected),
             extra=(*skill_tools(request.skills, activate), *extra),
             lines=tuple(missing),
         )

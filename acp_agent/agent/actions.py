@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from acp_agent.domain.blast import Excess
 from acp_agent.domain.budget import LimitReason
 from acp_agent.domain.events import EndReason
 from acp_agent.domain.request import Gate
@@ -70,6 +71,13 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Park:
+    """What was done goes beyond a limit of what a run may do: a person looks."""
+
+    exceeds: tuple[Excess, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """A limit is used up."""
 
@@ -96,4 +104,6 @@ class Finish:
     message: str = ""
 
 
-Action = Stop | Prepare | Think | Forget | Act | Recover | Answer | Ask | Check | Limit | Verify | Commit | Finish
+Action = (
+    Stop | Prepare | Park | Think | Forget | Act | Recover | Answer | Ask | Check | Limit | Verify | Commit | Finish
+)

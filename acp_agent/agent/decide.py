@@ -12,6 +12,7 @@ from acp_agent.agent.actions import (
     Finish,
     Forget,
     Limit,
+    Park,
     Prepare,
     Stop,
     Think,
@@ -19,6 +20,7 @@ from acp_agent.agent.actions import (
 )
 from acp_agent.agent.calls import next_call
 from acp_agent.agent.route import next_candidate
+from acp_agent.domain.blast import Excess, beyond
 from acp_agent.domain.budget import reached
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import RunState
@@ -45,12 +47,21 @@ def next_action(state: RunState, specs: Mapping[str, ToolSpec], weights: Weights
         return Stop()
     if state.path is None:
         return Prepare()
+    if excess := _beyond(state, request, elapsed):
+        return Park(excess)
     if state.calls:
         return next_call(state, request, specs, weights, elapsed)
     if _unchecked(state, request):
         return Check()
     ending = _ending(state, request)
     return wind_up(state, request, ending) if ending else _think(state, request, elapsed)
+
+
+def _beyond(state: RunState, request: RunRequest, elapsed: float) -> tuple[Excess, ...]:
+    """The blast limits that are overstepped; of what is under way the outcome is found out first."""
+    if state.started_calls:
+        return ()
+    return beyond(state.blast, request.blast, elapsed, state.last_ts - state.started_at)
 
 
 def _think(state: RunState, request: RunRequest, elapsed: float) -> Action:

@@ -7,6 +7,7 @@ from typing import Any
 
 from acp_agent.config.commands import Command, commands_in
 from acp_agent.config.hook_tables import hooks_of
+from acp_agent.config.limits_tables import LimitsTable
 from acp_agent.config.paths import PROJECTS_FILE, resolved
 from acp_agent.config.problem import FileError, Problem, by_line, raise_first
 from acp_agent.config.projects_meaning import meaning_problems, schema_of
@@ -48,6 +49,8 @@ class Project(Frozen):
     timeout: float
     idle: float | None = None
     max_cost: float | None = None
+    limits: LimitsTable | None = None
+    protect_ignored: bool = False
     protect: tuple[str, ...] = ()
     on_fail: tuple[str, ...] = ()
     weight: float = 1.0
@@ -162,7 +165,7 @@ def _budget(table: BudgetTable) -> Budget:
 
 def _project(name: str, project: ProjectTable, table: ProjectsTable, folder: Path) -> Project:
     defaults: DefaultsTable = table.defaults
-    own = project.model_dump(exclude_none=True, exclude={"path", "gates"})
+    own = project.model_dump(exclude_none=True, exclude={"path", "gates", "limits"})
     inherited = defaults.model_dump(exclude={"gates"})
     gates = defaults.gates if project.gates is None else project.gates
     merged = {
@@ -170,9 +173,17 @@ def _project(name: str, project: ProjectTable, table: ProjectsTable, folder: Pat
         **own,
         "name": name,
         "path": resolved(folder, project.path),
+        "limits": _limits(defaults.limits, project.limits),
         "gates": tuple(gate for entry in gates if (gate := _gate(entry, table.gates)) is not None),
     }
     return Project.model_validate({**merged, "setup": merged["setup"] or None})
+
+
+def _limits(defaults: LimitsTable | None, own: LimitsTable | None) -> LimitsTable | None:
+    """A project's limits, each with the default where it says nothing."""
+    if own is None or defaults is None:
+        return own or defaults
+    return defaults.model_copy(update=own.model_dump(exclude_none=True))
 
 
 def _gate(entry: GateEntry, known: Mapping[str, GateTable]) -> Gate | None:

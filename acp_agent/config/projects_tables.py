@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from acp_agent.config.hook_tables import ProjectHooksTable
+from acp_agent.config.limits_tables import LimitsTable
 from acp_agent.config.tables import Items, Money, Name, Seconds, Table, Tags, Text, Texts, plain
 
 VERSION = 1
@@ -98,6 +99,8 @@ class DefaultsTable(Table):
     idle: Seconds | None = None
     max_cost: Money | None = None
     protect: Texts = ()
+    limits: LimitsTable | None = None
+    protect_ignored: bool = False
     gates: GateEntries = ()
     on_fail: Texts = ()
 
@@ -132,6 +135,8 @@ class ProjectTable(Table):
     weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     isolation: Isolation | None = None
     branch: Branch | None = None
+    limits: LimitsTable | None = None
+    protect_ignored: bool | None = None
     loop: dict[str, Any] | None = None
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from acp_agent.config.hook_tables import OwnHooksTable
+from acp_agent.config.limits_tables import LimitsTable, UserLimits
 from acp_agent.config.tables import Items, Money, Name, Seconds, Table, Text, Texts, plain
 from acp_agent.config.tools_tables import DeclaredToolTable, ToolServer
 from acp_agent.domain.policy import Mode
@@ -72,6 +73,7 @@ class Role(Table):
     prompt: Text | None = None
     max_steps: Count | None = None
     max_time: Seconds | None = None
+    limits: LimitsTable | None = None
 
 
 class UserBudget(Table):
@@ -102,6 +104,7 @@ class SettingsTable(Table):
     providers: dict[Name, Provider] = Field(default_factory=dict)
     roles: dict[Name, Role] = Field(default_factory=dict)
     budget: UserBudget = Field(default_factory=UserBudget)
+    limits: UserLimits = Field(default_factory=UserLimits)
     tools: dict[Text, DeclaredToolTable] = Field(default_factory=dict)
     mcp: dict[Name, ToolServer] = Field(default_factory=dict)
     sandbox: Sandbox = Field(default_factory=Sandbox)

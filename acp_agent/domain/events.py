@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from acp_agent.domain.base import Frozen
+from acp_agent.domain.blast import Excess
 from acp_agent.domain.confinement import Confinement
 from acp_agent.domain.errors import ModelFault
 from acp_agent.domain.events_files import FilesSnapshot, Undone
@@ -215,6 +216,7 @@ class Parked(Frozen):
     waiting: WaitingFor
     detail: str
     call_id: str | None = None
+    exceeds: tuple[Excess, ...] = ()
 
 
 class Resumed(Frozen):

@@ -12,9 +12,10 @@ class FilesSnapshot(Frozen):
     """The files of the workplace right before or after something that may change any of them.
 
     `of` is the call's id, or `gate:NAME`. `tree` is a tree of the shadow repository, None where no snapshot could be
-    taken, and then `note` says why. The others belong to `after`: `manifest` is the SHA-256 of the list of changes
-    (None: nothing changed), `paths` are the first of them, `files`, `deleted`, `added` and `removed` count files and
-    lines. `late`: taken by whoever went on after a kill, so that somebody else's changes may be among them.
+    taken, and then `note` says why. `ignored` counts the files that git ignores (None: not counted). The others belong
+    to `after`: `manifest` is the SHA-256 of the list of changes (None: nothing changed), `paths` are the first of them,
+    `files`, `deleted`, `added` and `removed` count files and lines, `lost` ignored files that are gone. `late`: taken
+    by whoever went on after a kill, so that somebody else's changes may be among them.
     """
 
     type: Literal["files_snapshot"] = "files_snapshot"
@@ -28,6 +29,8 @@ class FilesSnapshot(Frozen):
     deleted: int = 0
     added: int = 0
     removed: int = 0
+    ignored: int | None = None
+    lost: int = 0
     late: bool = False
 
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from acp_agent.domain.base import Frozen
+from acp_agent.domain.blast import BlastLimits
 from acp_agent.domain.budget import Limits
 from acp_agent.domain.hook import Hook
 from acp_agent.domain.policy import Mode
@@ -45,6 +46,8 @@ class RunRequest(Frozen):
     worktree. `skills` are those on offer, as they were found at the start, `hooks` those of the project.
 
     A run of a loop names it (`loop_id`) and its `iteration`.
+    worktree. `skills` are those on offer, as they were found at the start, `hooks` those of the project. `blast` is how
+    far it may reach, `protect_ignored` keeps commands from writing to folders that git ignores.
     """
 
     prompt: str
@@ -63,6 +66,8 @@ class RunRequest(Frozen):
     read_only: bool = False
     commit: bool = True
     limits: Limits = Field(default_factory=Limits)
+    blast: BlastLimits = Field(default_factory=BlastLimits)
+    protect_ignored: bool = False
     scopes: tuple[str, ...] = ()
     answer_schema: dict[str, Any] | None = None
     setup: str | None = None

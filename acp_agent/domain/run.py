@@ -6,6 +6,7 @@ from typing import Literal, assert_never
 from pydantic import Field
 
 from acp_agent.domain.base import Frozen
+from acp_agent.domain.blast import Blast
 from acp_agent.domain.budget import LimitReason, Spent
 from acp_agent.domain.errors import TRANSIENT_FAULTS
 from acp_agent.domain.events import (
@@ -116,6 +117,7 @@ class RunState(Frozen):
     landed: Accepted | Rejected | None = None
     snapshots: dict[str, FilesSnapshot] = Field(default_factory=dict)
     undone: Undone | None = None
+    blast: Blast = Field(default_factory=Blast)
     told_later: tuple[UserMessage, ...] = ()
 
     @property
@@ -243,6 +245,7 @@ def _acted(
             return {
                 **_call(state, fact.call_id, phase="started", intent=fact.intent, binding=fact.binding),
                 "spent": spent,
+                "blast": state.blast.with_intent(fact.intent, fact.risk),
             }
         case ToolFinished():
             return {**_closed(state, fact.call_id, fact.result), "finished": (*state.finished, fact)}
@@ -250,6 +253,10 @@ def _acted(
             return _closed(state, fact.call_id, fact.result)
         case ApprovalAsked():
             return {**_call(state, fact.call_id, phase="asked", binding=fact.binding), "asked": fact}
+        case ApprovalGiven() if state.waiting is not None and state.waiting.waiting == "breach":
+            if fact.decision == "deny":
+                return {"waiting": None, "cancel_asked": True}
+            return {"waiting": None, "blast": state.blast.raised_by(state.waiting.exceeds)}
         case ApprovalGiven():
             phase: Phase = "denied" if fact.decision == "deny" else "allowed"
             if fact.decision in ("done", "retry", "skip"):
@@ -332,7 +339,8 @@ def _filed(state: RunState, fact: FilesSnapshot | Undone) -> dict[str, object]:
     if isinstance(fact, FilesSnapshot):
         others = {of: snapshot for of, snapshot in state.snapshots.items() if of != fact.of}
         open_still = fact.moment == "before" and fact.tree is not None
-        return {"snapshots": {**others, fact.of: fact} if open_still else others}
+        blast = state.blast.with_snapshot(fact)
+        return {"snapshots": {**others, fact.of: fact} if open_still else others, "blast": blast}
     known = {} if fact.files > len(fact.paths) or fact.commit else state.seen
     changes: dict[str, object] = {
         "undone": fact,

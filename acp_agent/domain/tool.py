@@ -44,9 +44,9 @@ class Intent(Frozen):
     """What is recorded before a call's effect begins, enough to tell after a crash whether it happened.
 
     `before` and `after` map a workspace-relative path to the SHA-256 (hex) of its content, None where the file does not
-    exist, `modes` to its permission bits before; `title` is what a person reads ("Edit src/app.py", or the command).
-    `key` is the idempotency key that the effect is handed, the same for every try of this call; `compensates` says that
-    the tool can undo the effect.
+    exist, `modes` to its permission bits before; `lines` are added and removed; `title` is what a person reads ("Edit
+    src/app.py", or the command). `key` is the idempotency key that the effect is handed, the same for every try of this
+    call; `compensates` says that the tool can undo the effect.
     """
 
     title: str = ""
@@ -55,6 +55,7 @@ class Intent(Frozen):
     before: dict[str, str | None] = Field(default_factory=dict)
     after: dict[str, str | None] = Field(default_factory=dict)
     modes: dict[str, int] = Field(default_factory=dict)
+    lines: int = 0
 
 
 class NetworkUse(Frozen):

@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from acp_agent.config.limits_tables import run_limits, with_batch
 from acp_agent.config.paths import database_path, state_dir
 from acp_agent.config.settings import DEFAULT_ALIAS, settings_not_in_force
 from acp_agent.domain.budget import Limits
@@ -246,7 +247,7 @@ class Batches:
     def _target(self, ask: RunAsk, found: Resolved, site: Site, models: tuple[str, ...]) -> Target:
         name = _role_name(ask, found, site)
         role = self.models.settings.role(name)
-        defaults = Limits()
+        defaults, user = Limits(), self.models.settings.table.limits
         caps = (found.task.max_cost if found.task else None, site.max_cost, role.max_cost)
         limits = Limits(
             max_steps=ask.max_steps or role.max_steps or defaults.max_steps,
@@ -259,6 +260,8 @@ class Batches:
             role=name,
             role_prompt=role.prompt or "",
             mode=role.policy or Mode.AUTO,
+            blast=with_batch(run_limits(user, role.limits, site.limits), user),
+            protect_ignored=site.protect_ignored or user.protect_ignored,
         )
         return Target(agent=agent, site=site)
 

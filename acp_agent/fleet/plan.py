@@ -1,10 +1,11 @@
 """From what a person asked to the runs of a batch: nothing is spent and nothing is written here."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from acp_agent.domain.blast import BlastLimits, batch_scope
 from acp_agent.domain.budget import Cap, Limits
 from acp_agent.domain.errors import Refused
 from acp_agent.domain.events import BatchStarted
@@ -35,6 +36,8 @@ class Agent:
     role: str = "coder"
     role_prompt: str = ""
     mode: Mode = Mode.AUTO
+    blast: BlastLimits = field(default_factory=BlastLimits)
+    protect_ignored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,9 @@ def streams(plan: Plan) -> list[NewStream]:
         options={"models": list(plan.models), "max_cost": plan.max_cost},
     )
     cap = Cap(scope=f"batch:{plan.batch_id}", cap=plan.max_cost)
-    batch = NewStream(stream_id=plan.batch_id, kind="batch", facts=(started,), caps=(cap,))
+    shared = plan.items[0].request.blast.shared if plan.items else {}
+    counts = (Cap(scope=batch_scope(plan.batch_id, name), cap=limit) for name, limit in shared.items())
+    batch = NewStream(stream_id=plan.batch_id, kind="batch", facts=(started,), caps=(cap, *counts))
     return [batch, *(new_run(item.request) for item in plan.items)]
 
 
@@ -216,6 +221,8 @@ def _planned(job: Job, target: Target, batch_id: str, worktrees: Path, price: Ca
         mode=Mode.PLAN if job.read_only else agent.mode,
         read_only=job.read_only,
         commit=job.commit,
+        blast=agent.blast.model_copy(update={"shared": {}, "batch_time": None}) if job.read_only else agent.blast,
+        protect_ignored=agent.protect_ignored,
         limits=agent.limits.model_copy(update={"max_output": _capped_output(job, target, price)}),
         scopes=(f"batch:{batch_id}",),
         answer_schema=job.answer_schema,

@@ -9,6 +9,7 @@ import anyio
 import anyio.to_thread
 
 from acp_agent.config.in_force import not_in_force
+from acp_agent.config.limits_tables import LimitsTable
 from acp_agent.config.paths import find_projects_file, state_dir
 from acp_agent.config.problem import raise_first
 from acp_agent.config.projects import Project, ProjectsFile, Task, load_projects
@@ -44,6 +45,8 @@ class Site:
     model: str | None = None
     timeout: float | None = None
     max_cost: float | None = None
+    limits: LimitsTable | None = None
+    protect_ignored: bool = False
     setup: str | None = None
     gates: tuple[Gate, ...] = ()
     instructions: str = ""
@@ -178,6 +181,8 @@ def _site_of(project: Project, root: Path, subdir: str = "") -> Site:
         model=project.model,
         timeout=project.timeout,
         max_cost=project.max_cost,
+        limits=project.limits,
+        protect_ignored=project.protect_ignored,
         setup=project.setup,
         gates=project.gates,
         instructions=read_instructions(root / subdir, root),

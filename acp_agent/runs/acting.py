@@ -10,6 +10,7 @@ from acp_agent.domain.ports import Prepared, Tools
 from acp_agent.domain.run import OpenCall
 from acp_agent.domain.tool import Intent, ToolResult, call_key
 from acp_agent.domain.weight import Weight
+from acp_agent.runs.breach import begin, finish
 from acp_agent.runs.hooking import any_hooks, screened
 from acp_agent.runs.keeping import keep_before, snapshot_after
 from acp_agent.runs.skills import activated
@@ -26,7 +27,7 @@ async def act(driver: "Driver", calls: tuple[OpenCall, ...]) -> None:
         ready = await _valid(driver, [open_call for open_call, _ in await screened(driver, ready)])
     if not ready:
         return
-    await driver.record(
+    facts: list[Fact] = [
         *await keep_before(driver, ready),
         *(
             ToolStarted(
@@ -39,8 +40,9 @@ async def act(driver: "Driver", calls: tuple[OpenCall, ...]) -> None:
             )
             for open_call, prepared in ready
         ),
-    )
-    await _finish(driver, ready)
+    ]
+    if await begin(driver, ready, facts):
+        await _finish(driver, ready)
 
 
 async def _valid(driver: "Driver", calls: Sequence[OpenCall]) -> list[tuple[OpenCall, Prepared]]:
@@ -103,7 +105,7 @@ async def _finish(driver: "Driver", ready: list[tuple[OpenCall, Prepared]]) -> N
             finished += [ToolFinished(call_id=call.call_id, tool=call.name, result=result), *taken_up]
         after = [fact for one in calls for fact in await snapshot_after(driver, one.call.call_id)]
         if finished:
-            await driver.record(*after, *finished)
+            await finish(driver, after, finished)
 
     try:
         with anyio.move_on_after(driver.budget_left()) as scope:

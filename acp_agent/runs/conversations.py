@@ -11,6 +11,7 @@ from typing import Literal
 import anyio
 import anyio.to_thread
 
+from acp_agent.config.limits_tables import run_limits
 from acp_agent.config.settings import Settings
 from acp_agent.config.settings_tables import Role
 from acp_agent.config.skills import Skills, find_skills
@@ -23,6 +24,7 @@ from acp_agent.domain.ports import Journal
 from acp_agent.domain.request import RunRequest, Workplace
 from acp_agent.domain.run import RunState
 from acp_agent.domain.session import SessionState
+from acp_agent.domain.tool import Risk
 from acp_agent.runs.bus import Bus, Subscription
 from acp_agent.runs.instructions import instructions_for
 from acp_agent.runs.models import Models
@@ -35,6 +37,8 @@ Verdict = Literal["allow", "always", "deny"]
 Ask = Callable[[ApprovalAsked], Awaitable[Verdict]]
 Tell = Callable[[Event | Word], None]
 TITLE_LENGTH = 80
+LIMITS = "limits"
+"""Stands for a tool where a person is asked about no call."""
 CAPPED_OUTPUT = 8_192
 """Tokens of one reply where a role caps the money of a run."""
 STRICT_FIRST = (Mode.PLAN, Mode.ASK, Mode.EDIT, Mode.AUTO)
@@ -127,6 +131,8 @@ class Conversations:
             mode=stricter(session.mode, role.policy),
             effort=session.effort,
             limits=self._limits(role, chain),
+            blast=run_limits(self.settings.table.limits, role.limits, None),
+            protect_ignored=self.settings.table.limits.protect_ignored,
             attended=True,
             skills=found.entries,
         )
@@ -150,23 +156,24 @@ class Conversations:
     async def _drive(self, session_id: str, turn: Turn, run_id: str, ask: Ask) -> RunState:
         while True:
             state = await self.engine.drive(run_id)
-            if state.waiting_for != "approval" or state.asked is None:
+            asked = asked_of(state)
+            if asked is None:
                 return state
             with anyio.CancelScope() as scope:
                 turn.asking = scope
                 if (await self.runner.state(run_id)).cancel_asked:
                     scope.cancel()
-                verdict = await self._verdict(session_id, state.asked, ask)
+                verdict = await self._verdict(session_id, asked, ask)
             turn.asking = None
             if not scope.cancelled_caught:
-                await self._answer(run_id, state.asked, verdict)
+                await self._answer(run_id, asked, verdict)
 
     async def _verdict(self, session_id: str, asked: ApprovalAsked, ask: Ask) -> Verdict:
         session = await self.sessions.state(session_id)
         if asked.name in session.allowed:
             return "always"
         verdict = await ask(asked)
-        if verdict == "always":
+        if verdict == "always" and asked.name:
             await self.sessions.change(session_id, SessionChanged(allowed=(*session.allowed, asked.name)), self.actor)
         return verdict
 
@@ -174,12 +181,17 @@ class Conversations:
         decision: Literal["allow", "deny"] = "deny" if verdict == "deny" else "allow"
         try:
             await self.runner.answer(
-                self.engine, run_id, decision, call_id=asked.call_id, note=verdict, actor=self.actor
+                self.engine,
+                run_id,
+                decision,
+                call_id=None if asked.tool == LIMITS else asked.call_id,
+                note=verdict,
+                actor=self.actor,
             )
         except Refused:
             # A cancellation, or another surface, was faster: the next look at the run shows what holds.
             state = await self.runner.state(run_id)
-            if state.waiting_for == "approval" and not state.cancel_asked:
+            if asked_of(state) is not None and not state.cancel_asked:
                 raise
 
     async def _close_interrupted(self, session_id: str) -> None:
@@ -189,6 +201,17 @@ class Conversations:
         await self.runner.cancel(self.engine, runs[-1], note="interrupted; the conversation went on", actor=self.actor)
         if not (await self.runner.state(runs[-1])).ended:
             raise Refused(f"another process works on this session ({runs[-1]})", hint=f"acp cancel {runs[-1]}")
+
+
+def asked_of(state: RunState) -> ApprovalAsked | None:
+    """What a person who watches is asked about a run that waits: a call, or whether it may go beyond its limits."""
+    if state.waiting_for == "approval":
+        return state.asked
+    if state.waiting is None or state.waiting.waiting != "breach":
+        return None
+    title = f"Go beyond the limits of a run: {state.waiting.detail}"
+    call_id = state.waiting.call_id or f"{LIMITS}-{state.seq}"
+    return ApprovalAsked(call_id=call_id, tool=LIMITS, risk=Risk.LOCAL, title=title)
 
 
 async def _forward(subscription: Subscription, tell: Tell) -> None:

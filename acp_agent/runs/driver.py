@@ -20,6 +20,7 @@ from acp_agent.agent.actions import (
     Finish,
     Forget,
     Limit,
+    Park,
     Prepare,
     Recover,
     Stop,
@@ -49,6 +50,7 @@ from acp_agent.domain.tool import Risk, ToolResult, ToolSpec, call_key
 from acp_agent.domain.weight import Weights
 from acp_agent.runs.acting import act, recover
 from acp_agent.runs.answer import check_answer
+from acp_agent.runs.breach import parked
 from acp_agent.runs.hooking import before_end, screened, settle
 from acp_agent.runs.keeping import snapshot_after, snapshot_before
 from acp_agent.runs.parts import Parts
@@ -177,6 +179,8 @@ class Driver:
                 await self._ask(action)
             case Limit(limit):
                 await self.record(LimitReached(limit=limit, detail=f"The limit {limit} of this run is reached."))
+            case Park(exceeds):
+                await self.record(parked(exceeds, ""))
             case Check() | Prepare() | Verify() | Commit() | Finish() | Stop():
                 await self._frame(action)
             case _:

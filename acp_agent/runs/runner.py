@@ -19,6 +19,7 @@ ANSWERS: dict[str, frozenset[str]] = {
     "approval": frozenset({"allow", "deny"}),
     "outcome_unknown": frozenset({"done", "retry", "skip"}),
     "crash_loop": frozenset({"retry"}),
+    "breach": frozenset({"allow", "deny"}),
 }
 
 

@@ -198,4 +198,5 @@ def _writing(workspace: Workspace, change: _Change, title: str, what: str) -> Re
     originals = {} if change.before is None else {path: change.before}
     mode = workspace.mode(path)
     intent = Intent(title=title, before={path: old}, after={path: new}, modes={} if mode is None else {path: mode})
+    intent = intent.model_copy(update={"lines": change.diff.changed})
     return Ready(intent, run, change.diff.text, originals)

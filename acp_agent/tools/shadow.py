@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from acp_agent.tools.census import Census
 from acp_agent.tools.shadow_git import Broken, ShadowGit
 from acp_agent.tools.shadow_place import ShadowPlace
 
@@ -46,7 +47,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    paths: Collection[bytes]
+    paths: frozenset[bytes]
     changed: Sequence[bytes]
 
 
@@ -61,7 +62,11 @@ class Shadow:
     git: ShadowGit = field(init=False)
     _last: tuple[tuple[int, int, int], str] | None = field(default=None, init=False)
 
+    _present: Collection[bytes] = field(default=(), init=False)
+    _census: Census = field(init=False)
+
     def __post_init__(self) -> None:
+        self._census = Census(os.fsencode(self.place.top))
         self.git = ShadowGit(self.place, self.environ, self.budget)
 
     def take(self) -> str:
@@ -70,9 +75,14 @@ class Shadow:
         with self.git.locked(deadline):
             self.git.make()
             listing = self._listing(deadline)
+            self._present = listing.paths
             modes = self._modes(listing)
             self._update([path for path in listing.changed if path not in modes.unkept], deadline)
             return self._wrapped(self._written(deadline), modes.text)
+
+    def ignored(self) -> dict[bytes, int]:
+        """The files that git ignores, as they stand now, beside those of the last snapshot. Raises NoSnapshot."""
+        return self._census.ignored(self._present, os.fsencode(self.place.inside))
 
     def hold(self, name: str, tree: str) -> None:
         """Keep `tree` until it is released, whatever is pruned meanwhile."""
@@ -181,7 +191,7 @@ class Shadow:
                 others.add(path)
         # A repository of its own inside ends in a slash; a file below what is now a link is gone with its directory.
         wanted = [path for path in changed if not path.endswith(b"/") and not _is_below(path, others)]
-        return _Listing([path for path in present if not path.endswith(b"/")], wanted)
+        return _Listing(frozenset(path for path in present if not path.endswith(b"/")), wanted)
 
     def _modes(self, listing: _Listing) -> "_Modes":
         """Unusual permission bits, and what is too large or unreadable, of all that is there."""

@@ -12,6 +12,7 @@ import anyio.to_thread
 from acp_agent.domain.changes import FileChange, FileState
 from acp_agent.domain.errors import AcpAgentError
 from acp_agent.domain.events_files import MAX_PATHS, FilesSnapshot
+from acp_agent.tools.census import lost
 from acp_agent.tools.kept import Kept, sweep
 from acp_agent.tools.sandbox.model import exposes_home
 from acp_agent.tools.shadow import Difference, Entry, Shadow
@@ -32,6 +33,8 @@ class ShadowSnapshots:
     environ: Mapping[str, str]
     _shadows: dict[str, Shadow] = field(default_factory=dict)
     _failures: dict[str, int] = field(default_factory=dict)
+    _counts: dict[tuple[str, str], dict[bytes, int] | None] = field(default_factory=dict)
+    _uncounted: set[str] = field(default_factory=set)
 
     async def keep(self, run_id: str, originals: Mapping[str, bytes]) -> None:
         """Keep what files hold before a file tool changes them. Raises AcpAgentError where that cannot be written."""
@@ -56,11 +59,13 @@ class ShadowSnapshots:
             shadow = self._shadow(root)
             tree = shadow.take()
             shadow.hold(_held(run_id, of), tree)
+            ignored = self._ignored(root, shadow)
         except (NoSnapshot, OSError) as error:
             self._failures[root] = self._failures.get(root, 0) + 1
             return FilesSnapshot(of=of, moment="before", note=_said(error))
         self._failures.pop(root, None)
-        return FilesSnapshot(of=of, moment="before", tree=tree)
+        self._counts[run_id, of] = ignored
+        return FilesSnapshot(of=of, moment="before", tree=tree, ignored=_total(ignored))
 
     def _after(self, run_id: str, before: FilesSnapshot, root: str, late: bool) -> FilesSnapshot:
         empty = FilesSnapshot(of=before.of, moment="after", late=late, note=before.note)
@@ -76,6 +81,7 @@ class ShadowSnapshots:
             manifest = kept.put_changes(changes) if changes else None
             shadow.release(_held(run_id, before.of))
             shadow.prune(_PRUNED_EVERY)
+            stood, stands = self._counts.pop((run_id, before.of), None), self._ignored(root, shadow)
         except (NoSnapshot, OSError, AcpAgentError) as error:
             return empty.model_copy(update={"note": _said(error)})
         return empty.model_copy(
@@ -87,8 +93,20 @@ class ShadowSnapshots:
                 "deleted": sum(change.after is None for change in changes),
                 "added": added,
                 "removed": removed,
+                "ignored": _total(stands),
+                "lost": _lost(before.ignored, stood, stands),
             }
         )
+
+    def _ignored(self, root: str, shadow: Shadow) -> dict[bytes, int] | None:
+        """The ignored files; None where counting them took too long, and then it is not tried again."""
+        if root in self._uncounted:
+            return None
+        try:
+            return shadow.ignored()
+        except NoSnapshot:
+            self._uncounted.add(root)
+            return None
 
     def _shadow(self, root: str) -> Shadow:
         if self._failures.get(root, 0) >= _PATIENCE:
@@ -100,6 +118,17 @@ class ShadowSnapshots:
             sweep(self.state, time.time())
             self._shadows[root] = Shadow(ShadowPlace.of(self.state, real, self.environ), self.environ)
         return self._shadows[root]
+
+
+def _total(counts: Mapping[bytes, int] | None) -> int | None:
+    return None if counts is None else sum(counts.values())
+
+
+def _lost(total: int | None, before: Mapping[bytes, int] | None, after: Mapping[bytes, int] | None) -> int:
+    """Ignored files that are gone; after a kill only the sum is known of those before."""
+    if after is None or total is None:
+        return 0
+    return max(0, total - sum(after.values())) if before is None else lost(before, after)
 
 
 def _held(run_id: str, of: str) -> str:

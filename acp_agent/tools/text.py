@@ -79,6 +79,12 @@ class Diff:
     text: str
     added: int | None
     removed: int | None
+    touched: int = 0
+
+    @property
+    def changed(self) -> int:
+        """Lines added and removed; where they were too many to compare, those between the common head and tail."""
+        return self.touched if self.added is None or self.removed is None else self.added + self.removed
 
     @property
     def counts(self) -> str:
@@ -90,8 +96,9 @@ def unified(path: str, before: str | None, after: str) -> Diff:
     """The change of `path` as git would print it, without colours; None as `before` is a new file."""
     old, new = (before or "").split("\n"), after.split("\n")
     head = f"--- {'/dev/null' if before is None else 'a/' + path}\n+++ b/{path}\n"
-    if _changed_lines(old, new) > _DIFF_LINES:
-        return Diff(f"{head}@@ {len(old):,} lines became {len(new):,}: too large to compare @@\n", None, None)
+    if (touched := _changed_lines(old, new)) > _DIFF_LINES:
+        said = f"{head}@@ {len(old):,} lines became {len(new):,}: too large to compare @@\n"
+        return Diff(said, None, None, touched)
     old, new = _without_last_empty(old), _without_last_empty(new)
     lines = list(difflib.unified_diff(old, new, n=3, lineterm=""))[2:]
     text = head + "".join(line + "\n" for line in lines)

@@ -26,7 +26,12 @@ SHORT = 160
 """An answer of one line and so many columns stands beside the name of its project."""
 LONGEST_REASON = 300
 STATES = ("cancelled", "failed", "limit")
-ANSWERABLE: "Mapping[str, Decision | None]" = {"approval": "allow", "outcome_unknown": None, "crash_loop": "retry"}
+ANSWERABLE: "Mapping[str, Decision | None]" = {
+    "approval": "allow",
+    "outcome_unknown": None,
+    "crash_loop": "retry",
+    "breach": "allow",
+}
 """What a person can answer, and the answer of a bare `acp approve`; whether an effect took place nobody can guess."""
 
 AllDetails = Mapping[str, Details]
@@ -256,6 +261,8 @@ def answer_command(batch_id: str, row: Row) -> str:
             return f"acp approve {name}  # or --deny"
         case "outcome_unknown":
             return f"acp approve {name} --done  # or --retry, --skip"
+        case "breach":
+            return f"acp approve {name}  # goes on, --deny ends it"
         case "crash_loop":
             return f"acp approve {name} --retry"
         case _:

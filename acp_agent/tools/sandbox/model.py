@@ -61,6 +61,7 @@ class Sandbox:
     `writable` and `readable` are further absolute paths; `environment` further variables, given by a person. `home` is
     a private directory that stands for the home directory and survives the command; None is one for each project below
     `state`, our own folder for this, and without `state` an empty one each time.
+    `readonly` are paths in the workspace that a command can only read (level `bwrap`).
     `network` opens the network whole, `egress` a proxy's way out; `limits` hold for each command.
     """
 
@@ -68,6 +69,7 @@ class Sandbox:
     network: bool = False
     writable: tuple[Path, ...] = ()
     readable: tuple[Path, ...] = ()
+    readonly: tuple[Path, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     home: Path | None = None
     state: Path | None = None
