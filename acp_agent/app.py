@@ -43,6 +43,7 @@ from acp_agent.runs.runner import Runner
 from acp_agent.runs.sessions import Sessions
 from acp_agent.store.journal import SqliteJournal
 from acp_agent.store.owner import owner_of_this_process
+from acp_agent.tools.apply_patch import prefers_patches
 from acp_agent.tools.census import ignored_folders
 from acp_agent.tools.declared import declared_tools
 from acp_agent.tools.guard import open_tools
@@ -138,6 +139,7 @@ def _tools(
             sandbox=replace(sandbox, readable=(*sandbox.readable, *folders), readonly=protected),
             extra=(*skill_tools(request.skills, activate), *extra),
             lines=tuple(missing),
+            patches=prefers_patches(request.models),
         )
 
     return tools_of

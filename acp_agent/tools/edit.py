@@ -4,11 +4,13 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pydantic import Field
 
 from acp_agent.domain.errors import ToolError
 from acp_agent.tools.registry import Arguments, other_names
+from acp_agent.tools.tolerant import Several, second_try
 
 _NUMBERED = re.compile(r"^\s*\d+\t", re.MULTILINE)
 _MAX_CHARACTERS = 64 * 1024 * 1024
@@ -36,17 +38,28 @@ class Edit(Arguments):
         return "Replace"
 
 
-def apply_edits(content: str, edits: Sequence[Edit], path: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A file's text after edits; `notes` say what a second try had to overlook."""
+
+    content: str
+    notes: tuple[str, ...] = ()
+
+
+def apply_edits(content: str, edits: Sequence[Edit], path: str) -> Edited:
     """`content` after all `edits`, each applied to what the one before left. Raises ToolError, and nothing is changed.
 
-    Kinds: `no_match` with the nearest lines, `ambiguous` with the line numbers, `no_change`, `empty`.
+    Where old is not in the file, one place whose lines are the same but for whitespace is taken (`tolerant`). Kinds:
+    `no_match` with the nearest lines, `ambiguous` with the line numbers, `no_change`, `empty`.
     """
+    notes: list[str] = []
     for index, edit in enumerate(edits):
-        content = _apply(content, edit, f"edits[{index}]" if len(edits) > 1 else "the edit", path)
-    return content
+        name = f"edits[{index}]" if len(edits) > 1 else "the edit"
+        content = _apply(content, edit, name, path, notes)
+    return Edited(content, tuple(notes))
 
 
-def _apply(content: str, edit: Edit, name: str, path: str) -> str:
+def _apply(content: str, edit: Edit, name: str, path: str, notes: list[str]) -> str:
     if not edit.old:
         raise ToolError(
             f"{name}: old is empty. Nothing was changed.",
@@ -61,7 +74,7 @@ def _apply(content: str, edit: Edit, name: str, path: str) -> str:
         old, new = (text.replace("\r\n", "\n").replace("\n", "\r\n") for text in (old, new))
     found = _positions(content, old)
     if not found:
-        raise _no_match(content, edit, name, path)
+        return _tolerated(content, edit, name, path, notes)
     if len(found) > 1 and not edit.all:
         raise _ambiguous(content, found, name, path)
     if "\0" in new or len(content) + len(found) * len(new) > _MAX_CHARACTERS:
@@ -69,6 +82,23 @@ def _apply(content: str, edit: Edit, name: str, path: str) -> str:
             f"{name}: {path} would hold a NUL character or become too large. Nothing was changed.", kind="too_large"
         )
     return content.replace(old, new)
+
+
+def _tolerated(content: str, edit: Edit, name: str, path: str, notes: list[str]) -> str:
+    """The second try, for one place only. Raises ToolError where there is none, or more than one."""
+    fit = None if edit.all else second_try(content, edit.old, edit.new)
+    if isinstance(fit, Several):
+        where = ", ".join(map(str, fit.lines[:20]))
+        raise ToolError(
+            f"{name}: old was not found in {path}; but for whitespace it stands at {len(fit.lines):,} places, lines"
+            f" {where}. Nothing was changed.",
+            kind="ambiguous",
+            hint="Copy old from the file exactly, with more lines around it.",
+        )
+    if fit is None:
+        raise _no_match(content, edit, name, path)
+    notes.append(f"{name}: {fit.note}")
+    return content[: fit.start] + fit.text + content[fit.end :]
 
 
 def _positions(content: str, old: str) -> list[int]:
@@ -106,16 +136,21 @@ def _no_match(content: str, edit: Edit, name: str, path: str) -> ToolError:
         return ToolError(
             problem, kind="no_match", hint="Leave out the line numbers that read_file puts before each line."
         )
+    nearest = nearest_to(old_lines, lines)
+    if not nearest:
+        return ToolError(f"{problem} Nothing in it is similar.", kind="no_match", hint="Read the file again.")
+    hint = "Copy old from the file exactly, with its whitespace."
+    return ToolError(f"{problem}{nearest}", kind="no_match", hint=hint)
+
+
+def nearest_to(old_lines: Sequence[str], lines: Sequence[str]) -> str:
+    """A sentence that shows where `old_lines` nearly stand, and in what they differ; empty where nothing is similar."""
     start = _nearest(old_lines, lines)
     if start is None:
-        return ToolError(f"{problem} Nothing in it is similar.", kind="no_match", hint="Read the file again.")
+        return ""
     window = lines[start : start + len(old_lines)]
     shown = "\n".join(f"{start + 1 + index}\t{_cut(line)}" for index, line in enumerate(window[:_SHOWN_LINES]))
-    return ToolError(
-        f"{problem} The nearest is at line {start + 1}{_difference(old_lines, window, start)}:\n{shown}",
-        kind="no_match",
-        hint="Copy old from the file exactly, with its whitespace.",
-    )
+    return f" The nearest is at line {start + 1}{_difference(old_lines, window, start)}:\n{shown}"
 
 
 def _cut(line: str) -> str:

@@ -1,19 +1,19 @@
 """The tools that read, edit and write files."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
-import anyio.to_thread
 from pydantic import Field, model_validator
 
 from acp_agent.domain.errors import ToolError
-from acp_agent.domain.tool import Intent, Risk, ToolResult
+from acp_agent.domain.tool import Risk, ToolResult
 from acp_agent.domain.weight import Weight
 from acp_agent.tools.edit import Edit, apply_edits
 from acp_agent.tools.registry import Arguments, Ready, Seen, other_names, prepared_tool, tool
-from acp_agent.tools.text import Diff, decode, unified
+from acp_agent.tools.syntax import warning
+from acp_agent.tools.text import decode, unified
 from acp_agent.tools.workspace import Workspace, digest
+from acp_agent.tools.writing import Change, require_known, writing
 
 MAX_LINES: Final = 2000
 MAX_CHARACTERS: Final = 50_000
@@ -120,12 +120,14 @@ def edit_file(arguments: EditFile, workspace: Workspace, seen: Seen) -> Ready:
     """
     path = workspace.relative(arguments.path)
     data = workspace.read(path)
-    _require_known(path, digest(data), seen)
+    require_known(path, digest(data), seen)
     text = decode(data, path)
-    content = apply_edits(text.content, arguments.edits, path)
+    edited = apply_edits(text.content, arguments.edits, path)
+    change = Change(path, data, text.encode(edited.content), unified(path, text.content, edited.content))
     count = len(arguments.edits)
-    change = _Change(path, data, text.encode(content), unified(path, text.content, content))
-    return _writing(workspace, change, f"Edit {path}", f"{count} edit{'' if count == 1 else 's'}")
+    said = f"Edit {path}: {count} edit{'' if count == 1 else 's'}, {change.diff.counts}."
+    told = warning(path, text.content, edited.content)
+    return writing(workspace, [change], f"Edit {path}", said, [*edited.notes, *([told] if told else [])])
 
 
 class WriteFile(Arguments):
@@ -150,53 +152,16 @@ def write_file(arguments: WriteFile, workspace: Workspace, seen: Seen) -> Ready:
     if "\0" in arguments.content:
         raise ToolError("The content holds a NUL character, which no text file does.", kind="binary")
     data = workspace.read_if_exists(path)
-    title = f"Write {path}"
     if data is None:
-        new = _Change(path, None, arguments.content.encode(), unified(path, None, arguments.content))
-        return _writing(workspace, new, title, "new file")
-    _require_known(path, digest(data), seen)
+        change = Change(path, None, arguments.content.encode(), unified(path, None, arguments.content))
+        return _whole(workspace, change, None, arguments.content, "new file")
+    require_known(path, digest(data), seen)
     text = decode(data, path)
-    change = _Change(path, data, text.encode(arguments.content), unified(path, text.content, arguments.content))
-    return _writing(workspace, change, title, "overwritten")
+    change = Change(path, data, text.encode(arguments.content), unified(path, text.content, arguments.content))
+    return _whole(workspace, change, text.content, arguments.content, "overwritten")
 
 
-def _require_known(path: str, current: str, seen: Seen) -> None:
-    known = seen.get(path)
-    if known is None:
-        raise ToolError(f"{path} has not been read yet.", kind="unread", hint="Read it first, then change it.")
-    if known != current:
-        raise ToolError(f"{path} changed since it was read.", kind="stale", hint="Read it again, then change it.")
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    path: str
-    before: bytes | None
-    after: bytes
-    diff: Diff
-
-
-def _writing(workspace: Workspace, change: _Change, title: str, what: str) -> Ready:
-    """A write that is ready: its intent holds the hashes by which recovery tells whether it happened."""
-    path = change.path
-    old, new = None if change.before is None else digest(change.before), digest(change.after)
-
-    def write() -> ToolResult:
-        # Between preparing and now an approval may have passed, and with it minutes.
-        if workspace.digest(path) != old:
-            raise ToolError(f"{path} changed meanwhile.", kind="stale", hint="Read it again, then change it.")
-        if old == new:
-            return ToolResult(status="ok", output=f"{path} already has this content.", seen={path: new})
-        workspace.write(path, change.after)
-        output = f"{title}: {what}, {change.diff.counts}."
-        return ToolResult(status="ok", output=output, seen={path: new}, diff=change.diff.text)
-
-    async def run(key: str) -> ToolResult:
-        # Never abandoned: a thread left to write behind our back would make the outcome unknown.
-        return await anyio.to_thread.run_sync(write)
-
-    originals = {} if change.before is None else {path: change.before}
-    mode = workspace.mode(path)
-    intent = Intent(title=title, before={path: old}, after={path: new}, modes={} if mode is None else {path: mode})
-    intent = intent.model_copy(update={"lines": change.diff.changed})
-    return Ready(intent, run, change.diff.text, originals)
+def _whole(workspace: Workspace, change: Change, before: str | None, after: str, what: str) -> Ready:
+    title = f"Write {change.path}"
+    told = warning(change.path, before, after)
+    return writing(workspace, [change], title, f"{title}: {what}, {change.diff.counts}.", [told] if told else [])

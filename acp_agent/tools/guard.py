@@ -14,6 +14,7 @@ from acp_agent.domain.message import ToolCall
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.tool import Intent, NetworkUse, Risk, ToolResult, ToolSpec
 from acp_agent.domain.weight import Weight
+from acp_agent.tools.apply_patch import apply_patch
 from acp_agent.tools.files import edit_file, read_file, write_file
 from acp_agent.tools.listing import list_files
 from acp_agent.tools.plan import plan
@@ -238,9 +239,14 @@ def _head_and_tail(text: str, cap: int) -> tuple[str, int]:
     return text[: cap // 2] + note + text[len(text) - cap // 2 :], cut
 
 
-def standard_tools(workspace: Workspace, *, read_only: bool, unattended: bool, sandbox: Sandbox) -> list[Tool]:
-    """The usual set. `shell` is left out where it could not be confined, unless a person allowed that and is there."""
-    tools = [read_file, list_files, search, edit_file, write_file, plan]
+def standard_tools(
+    workspace: Workspace, *, read_only: bool, unattended: bool, sandbox: Sandbox, patches: bool = False
+) -> list[Tool]:
+    """The usual set, `apply_patch` among them where `patches` are wanted.
+
+    `shell` is left out where it could not be confined, unless a person allowed that and is there.
+    """
+    tools = [read_file, list_files, search, edit_file, write_file, *([apply_patch] if patches else []), plan]
     if read_only:
         return [tool for tool in tools if tool.risk == Risk.READ]
     level = None if exposes_home(workspace.root) else level_for(sandbox)
@@ -259,17 +265,23 @@ async def open_tools(
     extra: Iterable[Tool] = (),
     governed: tuple[str, ...] = (),
     lines: tuple[str, ...] = (),
+    patches: bool = False,
 ) -> Guard:
     """The tools of a run that works in `root`, an existing directory. `extra` are offered beside the usual ones.
 
     `lines` are for the model, about tools it is not offered. `governed` are workspace-relative paths that govern the
-    agent beside those that always do, such as gate files.
+    agent beside those that always do, such as gate files. `patches`: the model is one that writes patches.
 
     Raises NotADirectoryError. The first call of a process tries the sandbox, which takes about 20 ms in a thread.
     """
     workspace = Workspace.at(root)
     choose = partial(
-        standard_tools, workspace, read_only=read_only, unattended=unattended, sandbox=sandbox or Sandbox()
+        standard_tools,
+        workspace,
+        read_only=read_only,
+        unattended=unattended,
+        sandbox=sandbox or Sandbox(),
+        patches=patches,
     )
     usual = await anyio.to_thread.run_sync(choose)
     offered = [*usual, *(tool for tool in extra if not read_only or tool.risk == Risk.READ)]

@@ -92,10 +92,11 @@ class Diff:
         return "too large to compare" if self.added is None else f"+{self.added} -{self.removed} lines"
 
 
-def unified(path: str, before: str | None, after: str) -> Diff:
-    """The change of `path` as git would print it, without colours; None as `before` is a new file."""
-    old, new = (before or "").split("\n"), after.split("\n")
-    head = f"--- {'/dev/null' if before is None else 'a/' + path}\n+++ b/{path}\n"
+def unified(path: str, before: str | None, after: str | None) -> Diff:
+    """The change of `path` as git would print it, without colours; None is a file that does not exist."""
+    old, new = (before or "").split("\n"), (after or "").split("\n")
+    head = f"--- {'/dev/null' if before is None else 'a/' + path}\n"
+    head += f"+++ {'/dev/null' if after is None else 'b/' + path}\n"
     if (touched := _changed_lines(old, new)) > _DIFF_LINES:
         said = f"{head}@@ {len(old):,} lines became {len(new):,}: too large to compare @@\n"
         return Diff(said, None, None, touched)

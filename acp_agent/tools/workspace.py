@@ -146,14 +146,23 @@ class Workspace:
         except OSError:
             return None
 
-    def write(self, relative: str, data: bytes) -> None:
+    def write(self, relative: str, data: bytes, *, mode: int | None = None) -> None:
         """Replace a file by `data` at once and durably: a crash leaves the old or the new one.
 
-        Makes parent directories; keeps mode and owner of an existing file. Raises ToolError.
+        Makes parent directories; keeps mode and owner of an existing file, a new one gets `mode`. Raises ToolError.
         """
         try:
             with self.parent(relative, create=True) as (parent, name):
-                _replace(parent, name, temporary_name(relative), data)
+                _replace(parent, name, temporary_name(relative), data, mode)
+        except OSError as error:
+            raise tool_error(error, relative) from None
+
+    def delete(self, relative: str) -> None:
+        """Remove a file durably; one that is gone already is fine. Raises ToolError."""
+        try:
+            with self.parent(relative) as (parent, name), contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=parent)
+                os.fsync(parent)
         except OSError as error:
             raise tool_error(error, relative) from None
 
@@ -253,7 +262,7 @@ def temporary_name(relative: str) -> str:
     return f".acp-{digest(relative.encode())[:16]}.tmp"
 
 
-def _replace(parent: int, name: str, temporary: str, data: bytes) -> None:
+def _replace(parent: int, name: str, temporary: str, data: bytes, mode: int | None) -> None:
     try:
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
@@ -268,6 +277,8 @@ def _replace(parent: int, name: str, temporary: str, data: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             if status is not None:
                 _keep_owner_and_mode(descriptor, status)
+            elif mode is not None:
+                os.fchmod(descriptor, mode)
             file.write(data)
             file.flush()
             os.fsync(descriptor)

@@ -30,11 +30,13 @@ def replaced(content: str, edits: list[Edit]) -> str | None:
 @given(content=SMALL, edits=EDITS)
 def test_edits_do_what_replace_does_or_nothing(content: str, edits: list[Edit]) -> None:
     try:
-        result = apply_edits(content, edits, "a.py")
+        edited = apply_edits(content, edits, "a.py")
     except ToolError as error:
-        result = None
         assert error.kind in ("no_match", "ambiguous", "no_change")
-    assert result == replaced(content, edits)
+        assert replaced(content, edits) is None
+    else:
+        # What a second try made of whitespace is said; everything else is what replace does.
+        assert edited.notes or edited.content == replaced(content, edits)
 
 
 @given(
@@ -62,10 +64,10 @@ CODE = "def first():\n    return 1\n\n\ndef second():\n\treturn 2\n\n\ndef third
 def test_what_a_model_reads_of_an_edit_that_does_not_fit() -> None:
     assert [
         told(CODE, {"old": "    return 1", "new": "    return 3"}),
-        told(CODE, {"old": "def second():\n    return 2", "new": "x"}),
+        told(CODE, {"old": "def second():\n    return 2", "new": "x", "all": True}),
         told(CODE, {"old": "def secnd():", "new": "x"}),
         told(CODE, {"old": "def  second():", "new": "x"}),
-        told(CODE, {"old": "def third(): ", "new": "x"}),
+        told(CODE, {"old": "def third(): ", "new": "x", "all": True}),
         told(CODE, {"old": "nothing of the kind anywhere", "new": "x"}),
         told(CODE, {"old": "1\tdef first():\n2\t    return 1", "new": "x"}),
         told(CODE, {"old": "def fourth():", "new": "def second():"}),
@@ -140,12 +142,12 @@ no_change: the edit: old and new are the same. Nothing was changed.
 def test_encoding_and_line_ends_are_kept(before: bytes, after: bytes) -> None:
     text = decode(before, "a")
     edit = Edit.model_validate({"old": "two", "new": "TWO\n2"})
-    assert text.encode(apply_edits(text.content, [edit], "a")) == after
+    assert text.encode(apply_edits(text.content, [edit], "a").content) == after
 
 
 def test_mixed_line_ends_match_over_several_lines() -> None:
     edit = Edit.model_validate({"old": "one\ntwo", "new": "1\n2"})
-    assert apply_edits("zero\none\r\ntwo\r\n", [edit], "a") == "zero\n1\r\n2\r\n"
+    assert apply_edits("zero\none\r\ntwo\r\n", [edit], "a").content == "zero\n1\r\n2\r\n"
 
 
 def test_a_character_the_encoding_lacks_is_refused() -> None:

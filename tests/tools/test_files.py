@@ -105,7 +105,9 @@ async def test_a_file_that_changes_between_preparing_and_running_is_not_written(
 
 async def test_preparing_has_no_effect_and_tells_the_hashes(guard: Guard, root: Path) -> None:
     prepared = await prepare(guard, {}, "write_file", '{"path": "new/a", "content": "two"}')
-    assert prepared.intent == Intent(title="Write new/a", before={"new/a": None}, after={"new/a": digest(b"two")})
+    assert prepared.intent == Intent(
+        title="Write new/a", before={"new/a": None}, after={"new/a": digest(b"two")}, lines=1
+    )
     assert list(root.iterdir()) == []
 
 

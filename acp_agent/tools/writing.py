@@ -1,0 +1,103 @@
+"""Writes that are ready: all files of a call or none, checked once more before the first, told apart after a crash."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import anyio.to_thread
+
+from acp_agent.domain.errors import ToolError
+from acp_agent.domain.tool import Intent, ToolResult
+from acp_agent.tools.registry import Ready, Seen
+from acp_agent.tools.text import Diff
+from acp_agent.tools.workspace import Workspace, digest
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One file before and after; None where it does not exist. `mode` are the permission bits of a new file."""
+
+    path: str
+    before: bytes | None
+    after: bytes | None
+    diff: Diff
+    mode: int | None = None
+
+    @property
+    def old(self) -> str | None:
+        """SHA-256 before."""
+        return None if self.before is None else digest(self.before)
+
+    @property
+    def new(self) -> str | None:
+        """SHA-256 after."""
+        return None if self.after is None else digest(self.after)
+
+
+def require_known(path: str, current: str, seen: Seen) -> None:
+    """Refuse to change what the model has not read, or not as it is now. Raises ToolError."""
+    known = seen.get(path)
+    if known is None:
+        raise ToolError(f"{path} has not been read yet.", kind="unread", hint="Read it first, then change it.")
+    if known != current:
+        raise ToolError(f"{path} changed since it was read.", kind="stale", hint="Read it again, then change it.")
+
+
+def writing(workspace: Workspace, changes: Sequence[Change], title: str, said: str, notes: Sequence[str] = ()) -> Ready:
+    """Make `changes`, all or none. The intent holds the hashes by which recovery tells whether it happened.
+
+    `said` is what the model reads when it is done, `notes` what it should know besides.
+    """
+    diff = "".join(change.diff.text for change in changes)
+
+    def write() -> ToolResult:
+        for change in changes:
+            # Between preparing and now an approval may have passed, and with it minutes.
+            if workspace.digest(change.path) != change.old:
+                hint = "Read it again, then change it."
+                raise ToolError(f"{change.path} changed meanwhile.", kind="stale", hint=hint)
+        seen = {change.path: change.new for change in changes}
+        if all(change.old == change.new for change in changes):
+            names = ", ".join(change.path for change in changes)
+            return ToolResult(status="ok", output=f"{names} already has this content.", seen=seen)
+        _write_all(workspace, changes)
+        return ToolResult(status="ok", output="\n".join([said, *notes]), seen=seen, diff=diff)
+
+    async def run(key: str) -> ToolResult:
+        # Never abandoned: a thread left to write behind our back would make the outcome unknown.
+        return await anyio.to_thread.run_sync(write)
+
+    modes = {change.path: workspace.mode(change.path) for change in changes}
+    intent = Intent(
+        title=title,
+        before={change.path: change.old for change in changes},
+        after={change.path: change.new for change in changes},
+        modes={path: mode for path, mode in modes.items() if mode is not None},
+        lines=sum(change.diff.changed for change in changes),
+    )
+    originals = {change.path: change.before for change in changes if change.before is not None}
+    return Ready(intent, run, diff, originals)
+
+
+def _write_all(workspace: Workspace, changes: Sequence[Change]) -> None:
+    done: list[Change] = []
+    try:
+        for change in changes:
+            if change.after is None:
+                workspace.delete(change.path)
+            else:
+                workspace.write(change.path, change.after, mode=change.mode)
+            done.append(change)
+    except BaseException:
+        for change in reversed(done):
+            # The first error is what the model reads; what cannot be put back is seen by its hash.
+            with contextlib.suppress(ToolError):
+                _put_back(workspace, change)
+        raise
+
+
+def _put_back(workspace: Workspace, change: Change) -> None:
+    if change.before is None:
+        workspace.delete(change.path)
+    else:
+        workspace.write(change.path, change.before)
