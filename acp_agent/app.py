@@ -178,12 +178,12 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
         hint = "set ACP_HOME to a folder of your own"
         raise UsageError(f"the state folder {path.parent} cannot be made: {error.strerror}", hint=hint) from None
     try:
-        async with SqliteJournal(path, crash=_crash_points(environ)) as journal:
+        async with SqliteJournal(path, crash=_crash_points(environ), redact=redact) as journal:
             places = GitWorkplaces(SandboxedCommands(sandbox, redact), SandboxedCommands(sandbox, redact, network=True))
             snapshots = ShadowSnapshots(state_dir(environ), environ)
             tools = _tools(redact, sandbox, settings, environ)
             hooks = _hooks(settings, environ, redact, sandbox)
-            runner = Runner(Parts(journal, gateway, tools, places, snapshots, bus, hooks))
+            runner = Runner(Parts(journal, gateway, tools, places, snapshots, bus, hooks, redact))
             engine = LocalEngine(journal, runner, owner_of_this_process())
             models = Models(settings, environ, gateway)
             batches = Batches(environ, cwd, models, journal, runner, engine, bus)

@@ -8,11 +8,15 @@ from acp_agent.domain.base import Frozen
 
 
 class ToolCall(Frozen):
-    """A call the model proposes. `arguments` is its JSON text, unparsed: a malformed one is a fact too."""
+    """A call the model proposes. `arguments` is its JSON text, unparsed: a malformed one is a fact too.
+
+    `masked` says that they held a secret, and are not what the model said: such a call is not made.
+    """
 
     call_id: str
     name: str
     arguments: str
+    masked: bool = False
 
 
 class Usage(Frozen):

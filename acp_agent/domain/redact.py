@@ -1,36 +1,126 @@
-"""Redaction: exact values of known secrets never reach the model, the record, logs or a surface."""
+"""Redaction: secrets never reach the model, the record, logs or a surface; known ones by value, others by their shape.
 
-import base64
+What is masked of a text is the union of all matches, each decided by the text it spans and two characters before. So a
+text that comes in pieces is masked as the whole is, wherever it was cut (`Redactor.stream`).
+"""
+
 import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import quote
+from urllib.parse import unquote, urlsplit
+
+from acp_agent.domain import secret_shapes
+from acp_agent.domain.secret_forms import MIN_LENGTH, Forms
+from acp_agent.domain.secret_shapes import Span
 
 SECRET_NAME = re.compile(r"(?i)(api_?key|token|secret|passw(or)?d|credential|private_?key|access_?key)s?$")
 MASK = "[redacted]"
-MIN_LENGTH = 8
+_PLAIN = frozenset({"changeme", "disabled", "optional", "password", "required", "undefined"})
+"""Values that are words, whatever the name of their variable: they would be masked in plain text."""
 
 
 def secrets_of(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Values of the variables whose name says they are secret.
+    """Values of the variables whose name says they are secret, and the passwords of those that are URLs.
 
     Shorter ones than 8 characters would mask plain words.
     """
-    return tuple(value for name, value in environ.items() if SECRET_NAME.search(name) and len(value) >= MIN_LENGTH)
+    named = [value.strip() for name, value in environ.items() if SECRET_NAME.search(name)]
+    in_urls = [password for value in environ.values() for password in _passwords(value)]
+    found = dict.fromkeys((*named, *in_urls))
+    return tuple(value for value in found if len(value) >= MIN_LENGTH and value.lower() not in _PLAIN)
+
+
+def _passwords(value: str) -> tuple[str, ...]:
+    """The password of a URL, as it stands there and as it is."""
+    if "://" not in value or "@" not in value:
+        return ()
+    try:
+        password = urlsplit(value).password
+    except ValueError:
+        return ()
+    return (password, unquote(password)) if password else ()
 
 
 class Redactor:
-    """Masks known secrets, also in their base64 and URL-quoted forms."""
+    """Masks known secrets in every form of theirs, and what has the shape of one. It can learn more secrets.
 
-    def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {form for secret in secrets if len(secret) >= MIN_LENGTH for form in _forms(secret)}
-        ordered = sorted(forms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+    About 30 ms for a text of 1 MB.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets = frozenset(secrets)
+        self._forms = Forms(self._secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Mask these too from now on, in all threads."""
+        learnt = self._secrets.union(secrets)
+        if learnt != self._secrets:
+            self._secrets, self._forms = learnt, Forms(learnt)
 
     def __call__(self, text: str) -> str:
-        """`text` with every known secret replaced by `[redacted]`."""
-        return self._pattern.sub(MASK, text) if self._pattern else text
+        """`text` with `[redacted]` in place of every secret."""
+        return masked(text, found) if (found := self.spans(text)) else text
+
+    def finds(self, text: str) -> bool:
+        """Whether there is a secret in `text`."""
+        return bool(self.spans(text))
+
+    def spans(self, text: str, start: int = 0) -> list[Span]:
+        """What is masked of `text` for matches that begin at `start` or later: in order, apart from one another."""
+        known = (Span(low, low, high) for low, high in self._forms.spans(text, start))
+        joined: list[Span] = []
+        for span in sorted((*known, *secret_shapes.spans(text, start)), key=lambda span: span.low):
+            if joined and span.low < joined[-1].high:
+                last = joined[-1]
+                joined[-1] = Span(min(last.begin, span.begin), last.low, max(last.high, span.high))
+            else:
+                joined.append(span)
+        return joined
+
+    def undecided(self, text: str, start: int = 0) -> int:
+        """From where on more text may change what is masked of `text`."""
+        return min(self._forms.undecided(text, start), secret_shapes.undecided(text, start))
+
+    def stream(self) -> "StreamRedactor":
+        """A redactor of one text that comes in pieces."""
+        return StreamRedactor(self)
 
 
-def _forms(secret: str) -> set[str]:
-    encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
-    return {secret, encoded, encoded.replace("+", "-").replace("/", "_"), quote(secret, safe="")}
+class StreamRedactor:
+    """Masks a text that comes in pieces as if it had come whole.
+
+    It holds back only what may yet turn out to be a secret, at most as long as the longest one.
+    """
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._text = ""
+        self._told = 0
+
+    def feed(self, piece: str) -> str:
+        """What of the text up to and with `piece` can be told now."""
+        self._text += piece
+        until = self._redactor.undecided(self._text, self._told)
+        spans = self._redactor.spans(self._text, self._told)
+        # A match is told whole, or not yet.
+        while crossed := [span.begin for span in spans if span.begin < until < span.high]:
+            until = min(crossed)
+        return self._tell(until, [span for span in spans if span.high <= until])
+
+    def flush(self) -> str:
+        """The rest: the text has ended."""
+        return self._tell(len(self._text), self._redactor.spans(self._text, self._told))
+
+    def _tell(self, until: int, spans: list[Span]) -> str:
+        told = masked(self._text[:until], spans, self._told)
+        start = max(0, until - secret_shapes.CONTEXT)
+        self._text, self._told = self._text[start:], until - start
+        return told
+
+
+def masked(text: str, spans: Iterable[Span], start: int = 0) -> str:
+    """`text` from `start` on with each of `spans` masked."""
+    parts: list[str] = []
+    for span in spans:
+        parts += (text[start : span.low], MASK)
+        start = span.high
+    return "".join((*parts, text[start:]))

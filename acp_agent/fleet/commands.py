@@ -35,5 +35,5 @@ class SandboxedCommands:
                 command, workspace=Path(cwd), timeout=seconds, network=self.network, sandbox=self.sandbox
             )
         except ToolError as error:
-            return Outcome(None, 0.0, error.message)
+            return Outcome(None, 0.0, self.redact(error.message))
         return Outcome(ended.exit_status, ended.seconds, self.redact(ended.output), ended.confinement)

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from acp_agent.domain.ports import Journal, Model, Snapshots, Tools, Workplaces
+from acp_agent.domain.redact import Redactor
 from acp_agent.domain.request import RunRequest
 from acp_agent.runs.bus import Bus
 from acp_agent.runs.hooks import Hooks
@@ -20,3 +21,4 @@ class Parts:
     snapshots: Snapshots
     bus: Bus = field(default_factory=Bus)
     hooks: Hooks = field(default_factory=Hooks)
+    redact: Redactor = field(default_factory=Redactor)

@@ -10,8 +10,9 @@ from acp_agent.agent.context import assemble
 from acp_agent.domain.budget import Reservation, Settlement
 from acp_agent.domain.errors import ModelError, ModelFault, OverBudget
 from acp_agent.domain.events import LimitReached, ModelCalled, ModelFailed, ModelReplied
-from acp_agent.domain.message import Reply, Word
+from acp_agent.domain.message import Reply
 from acp_agent.domain.ports import ModelRequest
+from acp_agent.runs.hearing import Hearing
 from acp_agent.runs.ids import new_id
 
 if TYPE_CHECKING:
@@ -109,26 +110,24 @@ class Thinking:
 
     async def _hear(self, request: ModelRequest, action: Think) -> None:
         driver = self._driver
-        heard: list[str] = []
-
-        def on_word(word: Word) -> None:
-            heard.append(word.text if word.kind == "text" else "")
-            driver.parts.bus.publish(driver.claim.stream_id, word)
-
+        hearing = Hearing(driver.parts.redact, lambda word: driver.parts.bus.publish(driver.claim.stream_id, word))
         began = time.monotonic()
         left = FINAL_TIMEOUT if action.final else driver.budget_left()
         try:
             with anyio.move_on_after(left) as scope:
                 driver.begin(scope)
-                reply = await driver.parts.model.reply(request, on_word)
+                reply = await driver.parts.model.reply(request, hearing.word)
                 driver.effect = None
+                hearing.end()
                 await self._replied(request, reply, time.monotonic() - began)
                 return
             why = "cancelled" if driver.state.cancel_asked else "The time of the run was up."
-            partial = "".join(heard) if driver.state.cancel_asked else ""
+            hearing.end()
+            partial = hearing.said if driver.state.cancel_asked else ""
             await self._fail(ModelError(why, fault=ModelFault.TIMEOUT), True, partial)
         except ModelError as error:
-            await self._fail(error, bool(heard))
+            hearing.end()
+            await self._fail(error, hearing.any)
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
                 await self._fail(ModelError("Interrupted by its own process.", fault=ModelFault.LOST), True)

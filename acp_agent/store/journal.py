@@ -14,6 +14,7 @@ from acp_agent.domain.budget import Reservation, Settlement
 from acp_agent.domain.errors import AcpAgentError, Fenced
 from acp_agent.domain.events import FACTS, Event, Fact
 from acp_agent.domain.ports import Claim, NewStream, Owner, Pulse
+from acp_agent.domain.redact import Redactor
 from acp_agent.domain.session import SessionSummary
 from acp_agent.store import leases, operations, sql
 from acp_agent.store.operations import Draft, Opening
@@ -27,7 +28,8 @@ class SqliteJournal:
 
     `lease` is in seconds. `crash` is called with `journal.before_commit` and `journal.after_commit` around every
     commit, on the writer's thread; whatever it raises ends the journal. `clock` (Unix seconds) stands in for the
-    database's time. Raises UsageError for a file that is no database of ours, or a newer one's.
+    database's time. What `redact` finds is masked before it is written, and in the events that come back. Raises
+    UsageError for a file that is no database of ours, or a newer one's.
     """
 
     def __init__(
@@ -38,8 +40,10 @@ class SqliteJournal:
         lease: float = 10.0,
         crash: Callable[[str], None] | None = None,
         clock: Callable[[], float] | None = None,
+        redact: Redactor = operations.PLAIN,
     ) -> None:
         path = Path(path)
+        self._redact = redact
         self._tenant = tenant
         self._lease = lease
         self._clock = clock
@@ -67,7 +71,7 @@ class SqliteJournal:
 
     async def create(self, streams: Sequence[NewStream], actor: str) -> None:
         """Open streams, all or none. Raises Refused where an id is taken."""
-        openings = [Opening(stream, Draft.of(stream.facts)) for stream in streams]
+        openings = [Opening(stream, Draft.of(stream.facts, self._redact)) for stream in streams]
         apply = partial(operations.create, tenant=self._tenant, openings=openings, actor=actor)
         await self._writer.submit(apply, guarded=True)
 
@@ -116,7 +120,7 @@ class SqliteJournal:
 
         A cancellation is delivered only after the outcome is known, so that no caller doubts whether its facts stand.
         """
-        drafts = Draft.of(facts)
+        drafts = Draft.of(facts, self._redact)
 
         def apply(transaction: Transaction) -> list[Event] | Fenced:
             events = operations.append(transaction, self._tenant, claim, drafts, transaction.now + self._lease)
@@ -134,7 +138,7 @@ class SqliteJournal:
 
         Raises Refused for an unknown stream, and for an answer to, or a cancellation of, a run that has ended.
         """
-        drafts = Draft.of(facts)
+        drafts = Draft.of(facts, self._redact)
         apply = partial(operations.note, tenant=self._tenant, stream_id=stream_id, drafts=drafts, actor=actor)
         return await self._writer.submit(apply, guarded=True)
 

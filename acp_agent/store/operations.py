@@ -24,7 +24,9 @@ from acp_agent.domain.events import (
     SessionStarted,
 )
 from acp_agent.domain.events_loop import FleetStarted, LoopChanged, LoopFact, LoopStarted, ScheduleStarted
+from acp_agent.domain.masking import masked_fact
 from acp_agent.domain.ports import Claim, NewStream
+from acp_agent.domain.redact import Redactor
 from acp_agent.store import loop_summary, sql, summary
 from acp_agent.store.writer import Transaction
 
@@ -32,6 +34,10 @@ DRIVER = "worker"
 """The actor of what a driver records."""
 VERSION = 1
 """The version of the envelope of events."""
+
+
+PLAIN = Redactor()
+"""Masks by shape alone."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +48,10 @@ class Draft:
     data: str
 
     @classmethod
-    def of(cls, facts: Sequence[Fact]) -> "tuple[Draft, ...]":
-        """A draft of each fact."""
-        return tuple(cls(fact, fact.model_dump_json()) for fact in facts)
+    def of(cls, facts: Sequence[Fact], redact: Redactor = PLAIN) -> "tuple[Draft, ...]":
+        """A draft of each fact, without secrets."""
+        shown = [masked_fact(fact, redact) for fact in facts]
+        return tuple(cls(fact, fact.model_dump_json()) for fact in shown)
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ def create(transaction: Transaction, tenant: str, openings: Sequence[Opening], a
         if transaction.row(sql.LAST_SEQ, id=stream.stream_id) is not None:
             raise Refused(f"{stream.stream_id} exists already", hint="nothing was started; try again")
         transaction.rows(sql.NEW_STREAM, id=stream.stream_id, tenant=tenant, kind=stream.kind)
-        _summarise(transaction, tenant, stream, position)
+        _summarise(transaction, tenant, opening, position)
         _advance(transaction, tenant, stream.stream_id, opening.drafts, actor)
         for cap in stream.caps:
             _open_budget(transaction, tenant, cap)
@@ -216,8 +223,9 @@ def _keep_late(transaction: Transaction, tenant: str, claim: Claim, drafts: Sequ
     return Fenced(f"{claim.stream_id} belongs to another driver")
 
 
-def _summarise(transaction: Transaction, tenant: str, stream: NewStream, position: int) -> None:
-    first = stream.facts[0] if stream.facts else None
+def _summarise(transaction: Transaction, tenant: str, opening: Opening, position: int) -> None:
+    stream = opening.stream
+    first = opening.drafts[0].fact if opening.drafts else None
     match first:
         case RunStarted() if stream.kind == "run":
             _summarise_run(transaction, tenant, stream.stream_id, first, position)

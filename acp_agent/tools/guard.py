@@ -31,6 +31,11 @@ from acp_agent.tools.workspace import Workspace, tool_error
 MAX_OUTPUT = 64_000
 _MAX_TITLE = 500
 _MAX_HINT = 2000
+_HOLDS_SECRET = ToolError(
+    "The arguments held a secret, or what looks like one. It was masked, so the call was not made.",
+    kind="holds_secret",
+    hint="A real secret: let the command read it from its environment or file. An example: write EXAMPLE into it.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,8 @@ class Guard:
         tool = self.tools.get(call.name)
         if tool is None:
             return self._refusal(_unknown(call.name, self.tools))
+        if call.masked:
+            return self._refusal(_HOLDS_SECRET)
         try:
             arguments = _arguments(tool, call.arguments)
         except ToolError as error:

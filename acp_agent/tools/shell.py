@@ -11,7 +11,7 @@ from pydantic import Field
 from acp_agent.domain.confinement import Confinement
 from acp_agent.domain.errors import ToolError
 from acp_agent.domain.tool import Intent, Risk, ToolResult
-from acp_agent.tools.command import Bounds, Stopped, run_program
+from acp_agent.tools.command import Bounds, Captured, Stopped, run_program
 from acp_agent.tools.registry import Arguments, Ready, Seen, Tool, other_names, prepared_tool
 from acp_agent.tools.sandbox.facts import confinement
 from acp_agent.tools.sandbox.git_places import git_places
@@ -26,6 +26,8 @@ KEPT_OUTPUT = 32_000
 DEFAULT_TIMEOUT = 120.0
 MAX_TIMEOUT = 600.0
 _FAILED_TO_START = (1, 125)
+_NEAR = 4_000
+"""Bytes around a cut in which the end of a line is looked for."""
 _STARTERS = ("bwrap: ", "landlock: ")
 CALL_KEY = "ACP_CALL_KEY"
 """The variable in which a command finds the idempotency key of its call."""
@@ -89,16 +91,27 @@ async def run_command(
         ended = await run_program(argv, cwd=cwd or root, environment=environment, bounds=bounds, stdin=stdin)
     finally:
         tampered = protection.mend()
-    output = ended.head.decode(errors="replace")
-    if ended.omitted:
-        output += f"\n[... {ended.omitted:,} bytes cut here; filter the output, or read parts of it from a file ...]\n"
-    output += ended.tail.decode(errors="replace")
+    output, omitted = _both_ends(ended)
     if ended.exit_status in _FAILED_TO_START and output.startswith(_STARTERS) and output.count("\n") <= 1:
         # Something has changed since it was tried: the next command finds out which level holds now.
         forget(sandbox)
         raise ToolError(f"The sandbox could not be made: {output.strip()}", kind="sandbox_failed", retryable=True)
     held = confinement(sandbox, level, tampered)
-    return CommandResult(ended.exit_status, output, ended.omitted, ended.seconds, ended.timed_out, held, ended.stopped)
+    return CommandResult(ended.exit_status, output, omitted, ended.seconds, ended.timed_out, held, ended.stopped)
+
+
+def _both_ends(ended: Captured) -> tuple[str, int]:
+    """What a program printed, and how many bytes of it were cut from the middle.
+
+    They are cut at the ends of lines where some are near: half of a secret would not be known for one.
+    """
+    if not ended.omitted:
+        return (ended.head + ended.tail).decode(errors="replace"), 0
+    head = ended.head[: ended.head.rfind(b"\n", -_NEAR) + 1 or None]
+    tail = ended.tail[ended.tail.find(b"\n", 0, _NEAR) + 1 :]
+    omitted = ended.total - len(head) - len(tail)
+    note = f"\n[... {omitted:,} bytes cut here; filter the output, or read parts of it from a file ...]\n"
+    return head.decode(errors="replace") + note + tail.decode(errors="replace"), omitted
 
 
 def _for_command(sandbox: Sandbox, root: Path, network: bool, timeout: float) -> Sandbox:

@@ -1,0 +1,58 @@
+"""Facts as they may be recorded: every text in them redacted, before anybody folds, acts on or shows them.
+
+What a model says is masked before it is acted on, and so is what it is asked: the run that resumes from the record does
+what the run did that wrote it. Where masking would change what a run *is* (a path, a gate's command), it is refused.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from acp_agent.domain.errors import UsageError
+from acp_agent.domain.events import FACTS, Fact, ModelReplied, RunStarted, SessionStarted, WorkspacePrepared
+from acp_agent.domain.redact import Redactor
+
+_WORDS = frozenset({"prompt", "title", "instructions", "role_prompt"})
+"""What of a request is for the model to read; all else of it is acted on by us."""
+
+
+def masked_fact(fact: Fact, redact: Redactor) -> Fact:
+    """`fact` without secrets. Raises UsageError for one that says where or what to work and cannot do without."""
+    if not redact.finds(fact.model_dump_json()):
+        return fact
+    told = fact.model_dump(mode="json")
+    shown = _masked(told, redact)
+    if shown == told:
+        return fact
+    match fact:
+        case RunStarted():
+            _check(told["request"], shown["request"], _WORDS, "the run's ")
+        case SessionStarted() | WorkspacePrepared():
+            _check(told, shown, frozenset(), "")
+        case ModelReplied():
+            before, after = (fact["reply"]["message"]["calls"] for fact in (told, shown))
+            for said, kept in zip(before, after, strict=True):
+                kept["masked"] = kept != said
+        case _:
+            pass
+    return FACTS.validate_python(shown)
+
+
+def _masked(value: Any, redact: Redactor) -> Any:
+    match value:
+        case str():
+            return redact(value)
+        case list():
+            return [_masked(inner, redact) for inner in value]
+        case dict():
+            return {redact(key): _masked(inner, redact) for key, inner in value.items()}
+        case _:
+            return value
+
+
+def _check(told: Mapping[str, Any], shown: Mapping[str, Any], free: frozenset[str], whose: str) -> None:
+    for name, value in told.items():
+        if name not in free and shown[name] != value:
+            raise UsageError(
+                f"{whose}{name} holds a secret, which no record may hold",
+                hint="put it into a file or an environment variable that the command reads itself",
+            )
