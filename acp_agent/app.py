@@ -1,7 +1,7 @@
 """The composition root: settings become parts here, and nowhere else are implementations chosen."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ import anyio.to_thread
 from pydantic import SecretStr
 
 from acp_agent.config.hook_tables import hooks_of
+from acp_agent.config.known_secrets import KnownSecrets
 from acp_agent.config.paths import CONFIG_FILE, config_file, database_path, state_dir
 from acp_agent.config.settings import (
     Settings,
@@ -23,7 +24,7 @@ from acp_agent.config.tools import declared_tools as tools_declared
 from acp_agent.config.tools import tool_secrets
 from acp_agent.domain.errors import UsageError
 from acp_agent.domain.ports import Tools
-from acp_agent.domain.redact import Redactor, secrets_of
+from acp_agent.domain.redact import Redactor
 from acp_agent.domain.request import RunRequest
 from acp_agent.engines.local import LocalEngine
 from acp_agent.fleet.batches import Batches
@@ -34,6 +35,7 @@ from acp_agent.llm.gateway import Gateway
 from acp_agent.llm.prices import PriceTable
 from acp_agent.llm.provider import ModelPrice, Provider
 from acp_agent.llm.sources import providers_of
+from acp_agent.observe.logs import logs_on_stderr
 from acp_agent.runs.bus import Bus
 from acp_agent.runs.conversations import Conversations
 from acp_agent.runs.hooks import Hooks
@@ -127,6 +129,8 @@ def _tools(
     extra = declared_tools(declared, sandbox, environ)
 
     async def tools_of(request: RunRequest, path: str) -> Tools:
+        # A run that is taken up again started in another process, which learnt them then.
+        await anyio.to_thread.run_sync(redact.enter, path)
         folders = tuple(Path(skill.folder) for skill in request.skills)
         protected: tuple[Path, ...] = ()
         if request.protect_ignored:
@@ -167,7 +171,7 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
     settings = load_settings(environ)
     providers = _providers(settings, environ)
     keys = (key.get_secret_value() for provider in providers.values() for key in provider.keys)
-    redact = Redactor((*secrets_of(environ), *keys, *tool_secrets(settings.table, environ)))
+    redact = KnownSecrets(environ, (*keys, *tool_secrets(settings.table, environ)))
     sandbox = Sandbox(level=settings.table.sandbox.level, state=state_dir(environ) / "sandbox")
     bus = Bus()
     gateway = Gateway(providers, PriceTable())
@@ -178,7 +182,10 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
         hint = "set ACP_HOME to a folder of your own"
         raise UsageError(f"the state folder {path.parent} cannot be made: {error.strerror}", hint=hint) from None
     try:
-        async with SqliteJournal(path, crash=_crash_points(environ), redact=redact) as journal:
+        async with AsyncExitStack() as stack:
+            stack.enter_context(logs_on_stderr(redact))
+            journal = SqliteJournal(path, crash=_crash_points(environ), redact=redact)
+            await stack.enter_async_context(journal)
             places = GitWorkplaces(SandboxedCommands(sandbox, redact), SandboxedCommands(sandbox, redact, network=True))
             snapshots = ShadowSnapshots(state_dir(environ), environ)
             tools = _tools(redact, sandbox, settings, environ)

@@ -4,7 +4,7 @@ What a model says is masked before it is acted on, and so is what it is asked: t
 what the run did that wrote it. Where masking would change what a run *is* (a path, a gate's command), it is refused.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from acp_agent.domain.errors import UsageError
@@ -35,6 +35,18 @@ def masked_fact(fact: Fact, redact: Redactor) -> Fact:
         case _:
             pass
     return FACTS.validate_python(shown)
+
+
+def enter_places(facts: Iterable[Fact], redact: Redactor) -> None:
+    """Let `redact` learn the secrets of every place that `facts` name, before any of them is masked."""
+    for fact in facts:
+        match fact:
+            case RunStarted(request=request):
+                redact.enter(request.workplace.root)
+            case SessionStarted(cwd=path):
+                redact.enter(path)
+            case _:
+                pass
 
 
 def _masked(value: Any, redact: Redactor) -> Any:

@@ -56,9 +56,18 @@ class Redactor:
         if learnt != self._secrets:
             self._secrets, self._forms = learnt, Forms(learnt)
 
+    def enter(self, place: str) -> None:
+        """A run is going to work in the directory `place`; who can read what secrets it holds learns them here."""
+
     def __call__(self, text: str) -> str:
         """`text` with `[redacted]` in place of every secret."""
         return masked(text, found) if (found := self.spans(text)) else text
+
+    def listing(self, text: str) -> str:
+        """The same for lines with labels (numbers, or files and numbers): they may break a secret, label and all."""
+        shown = self(text)
+        found = [Span(low, low, high) for low, high in self._forms.spans(shown, labelled=True)]
+        return masked(shown, _joined(found)) if found else shown
 
     def finds(self, text: str) -> bool:
         """Whether there is a secret in `text`."""
@@ -67,14 +76,7 @@ class Redactor:
     def spans(self, text: str, start: int = 0) -> list[Span]:
         """What is masked of `text` for matches that begin at `start` or later: in order, apart from one another."""
         known = (Span(low, low, high) for low, high in self._forms.spans(text, start))
-        joined: list[Span] = []
-        for span in sorted((*known, *secret_shapes.spans(text, start)), key=lambda span: span.low):
-            if joined and span.low < joined[-1].high:
-                last = joined[-1]
-                joined[-1] = Span(min(last.begin, span.begin), last.low, max(last.high, span.high))
-            else:
-                joined.append(span)
-        return joined
+        return _joined((*known, *secret_shapes.spans(text, start)))
 
     def undecided(self, text: str, start: int = 0) -> int:
         """From where on more text may change what is masked of `text`."""
@@ -115,6 +117,18 @@ class StreamRedactor:
         start = max(0, until - secret_shapes.CONTEXT)
         self._text, self._told = self._text[start:], until - start
         return told
+
+
+def _joined(spans: Iterable[Span]) -> list[Span]:
+    """`spans` in order, those that overlap as one."""
+    joined: list[Span] = []
+    for span in sorted(spans, key=lambda span: span.low):
+        if joined and span.low < joined[-1].high:
+            last = joined[-1]
+            joined[-1] = Span(min(last.begin, span.begin), last.low, max(last.high, span.high))
+        else:
+            joined.append(span)
+    return joined
 
 
 def masked(text: str, spans: Iterable[Span], start: int = 0) -> str:

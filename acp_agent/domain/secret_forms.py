@@ -11,6 +11,8 @@ MIN_LENGTH = 8
 """Shorter secrets would mask plain words."""
 _BREAK = re.compile(r"\\+(?=[nr\r\n])|(?<=\\)[nr]|[\r\n]")
 """A line break, as it is, escaped, or behind the backslash of a shell."""
+_LABELLED_BREAK = re.compile(rf"\n(?:[^\n:\t]{{0,200}}:)?[ ]*[0-9]{{1,7}}(?:\t|: ?)|{_BREAK.pattern}")
+"""The same, with what a listing puts before a line: its number, or the file and the number."""
 _HALF_BREAK = re.compile(r"\\+\r?\Z")
 
 
@@ -29,22 +31,26 @@ class Forms:
             self._by_first.setdefault(form[0], []).append(form)
         self._longest = max(map(len, whole), default=0)
 
-    def spans(self, text: str, start: int = 0) -> Iterator[tuple[int, int]]:
-        """Every place of a form that begins at `start` or later; in no order, and they may overlap."""
+    def spans(self, text: str, start: int = 0, *, labelled: bool = False) -> Iterator[tuple[int, int]]:
+        """Every place of a form that begins at `start` or later; in no order, and they may overlap.
+
+        With `labelled`, the lines that a secret is broken over may have labels, as a listing gives them.
+        """
         if not self._longest:
             return
         cut = self._begun(text, max(start, 0))
         if len(text) - cut >= MIN_LENGTH:
             # A text that ends within a secret gives away the part that it has.
             yield cut, len(text)
-        joined = _BREAK.sub("", text)
+        breaks = _LABELLED_BREAK if labelled else _BREAK
+        joined = breaks.sub("", text)
         if len(joined) == len(text):
             yield from _found((*self._joined, *self._whole), text, start)
             return
         yield from _found(self._whole, text, start)
         places: list[int] = []
         for low, high in _found(self._joined, joined, 0):
-            places = places or _places(text)
+            places = places or _places(text, breaks)
             begin, end = places[low], places[high - 1] + 1
             if begin >= start:
                 yield begin, end
@@ -102,11 +108,11 @@ def _found(forms: Iterable[str], text: str, start: int) -> Iterator[tuple[int, i
             at = text.find(form, at + 1)
 
 
-def _places(text: str) -> list[int]:
+def _places(text: str, breaks: re.Pattern[str] = _BREAK) -> list[int]:
     """Where each character of the joined text stands in `text`."""
     places: list[int] = []
     last = 0
-    for match in _BREAK.finditer(text):
+    for match in breaks.finditer(text):
         places += range(last, match.start())
         last = match.end()
     return [*places, *range(last, len(text))]

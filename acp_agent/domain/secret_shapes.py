@@ -22,7 +22,9 @@ class Span(NamedTuple):
 
 
 # A head counts where a word begins; in JSON and source a word also begins behind an escaped line break.
-_BEGIN = r"(?:(?<![A-Za-z0-9_-])|(?<=\\[nrtbf]))"
+_BEGIN = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf]))"
+# Where a run has no near end, it must not begin again at each of its own hyphens: the work would grow with its square.
+_BEGIN_APART = r"(?:(?<![A-Za-z0-9_-])|(?<=\\[nrtbf]))"
 CONTEXT = 2
 """Characters before a match that decide whether it is one."""
 _END = r"(?![A-Za-z0-9])"
@@ -53,7 +55,7 @@ class Shape:
     head: str
     runs: tuple[Run, ...]
     kept: int | None = None
-    begins: bool = True
+    begin: str = _BEGIN
     end: str = ""
     check: Callable[[str, str], bool] = lambda _kept, secret: looks_random(secret)
 
@@ -64,7 +66,7 @@ class Shape:
         head = re.escape(self.head)
         kept = self.kept
         text = f"({head}{''.join(runs)})" if kept is None else f"{head}{''.join(runs[:kept])}({''.join(runs[kept:])})"
-        return re.compile(f"{_BEGIN if self.begins else ''}{text}{self.end}")
+        return re.compile(f"{self.begin}{text}{self.end}")
 
     @cached_property
     def beginning(self) -> str:
@@ -74,7 +76,7 @@ class Shape:
             text = f"[{run.characters}]{{0,{run.most}}}" + (f"(?:{text})?" if text else "")
         for character in reversed(self.head[1:]):
             text = f"(?:{re.escape(character)}{text})?"
-        return f"{_BEGIN if self.begins else ''}{re.escape(self.head[0])}{text}"
+        return f"{self.begin}{re.escape(self.head[0])}{text}"
 
 
 def looks_random(secret: str) -> bool:
@@ -130,20 +132,21 @@ SHAPES: tuple[Shape, ...] = (
     Shape(
         "eyJ",
         (Run(_URLSAFE, 10, 4000), Run(".", 1, 1), Run(_URLSAFE, 10, 8000), Run(".", 1, 1), Run(_URLSAFE, 10, 1000)),
+        begin=_BEGIN_APART,
     ),
-    Shape("hooks.slack.com/services/", (Run("A-Za-z0-9/", 30, 100),), kept=0, begins=False),
+    Shape("hooks.slack.com/services/", (Run("A-Za-z0-9/", 30, 100),), kept=0, begin=""),
     *(
-        Shape(head, (Run(_GAP, 1, 8), Run("A-Za-z0-9/+", 40, 40)), kept=1, begins=False, end=_END)
+        Shape(head, (Run(_GAP, 1, 8), Run("A-Za-z0-9/+", 40, 40)), kept=1, begin="", end=_END)
         for head in ("aws_secret_access_key", "AWS_SECRET_ACCESS_KEY", "SecretAccessKey")
     ),
-    Shape("_authToken", (Run("=", 1, 1), Run(_B64 + "_-", 16, 400)), kept=1, begins=False),
+    Shape("_authToken", (Run("=", 1, 1), Run(_B64 + "_-", 16, 400)), kept=1, begin=""),
     *(Shape(head, (Run(" ", 1, 1), Run(_B64 + "._~-", 20, 4000)), kept=1) for head in ("Bearer", "bearer")),
     *(
         Shape(
             head,
             (Run(_GAP, 1, 8), Run("A-Za-z", 3, 10), Run(" ", 1, 1), Run(_B64 + "._~-", 16, 4000)),
             kept=3,
-            begins=False,
+            begin="",
         )
         for head in ("Authorization", "authorization")
     ),
@@ -151,7 +154,7 @@ SHAPES: tuple[Shape, ...] = (
         "://",
         (Run(r"^\s:/@\"'<>`", 0, 100), Run(":", 1, 1), Run(r"^\s/@\"'<>`", 3, 200)),
         kept=2,
-        begins=False,
+        begin="",
         end="(?=@)",
         check=_is_password,
     ),
@@ -160,7 +163,7 @@ SHAPES: tuple[Shape, ...] = (
             f"-----BEGIN {kind}PRIVATE KEY{block}-----",
             (Run(_B64 + r"\s\\\"',", 64, 16_000),),
             kept=0,
-            begins=False,
+            begin="",
             check=_is_key,
         )
         for kind, block in (

@@ -230,7 +230,11 @@ def title_of(text: str) -> str:
     lines = text.strip().splitlines()
     if not lines:
         raise UsageError("the prompt is empty")
-    return lines[0][:TITLE_LENGTH]
+    line = lines[0]
+    if len(line) <= TITLE_LENGTH:
+        return line
+    # Not in a word: half of a secret would not be known for one.
+    return line[: TITLE_LENGTH + 1].rpartition(" ")[0].rstrip() or line[:TITLE_LENGTH]
 
 
 def label_of(asked: ApprovalAsked) -> str:

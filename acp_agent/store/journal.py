@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from acp_agent.domain.budget import Reservation, Settlement
 from acp_agent.domain.errors import AcpAgentError, Fenced
 from acp_agent.domain.events import FACTS, Event, Fact
+from acp_agent.domain.masking import enter_places
 from acp_agent.domain.ports import Claim, NewStream, Owner, Pulse
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.session import SessionSummary
@@ -71,6 +72,7 @@ class SqliteJournal:
 
     async def create(self, streams: Sequence[NewStream], actor: str) -> None:
         """Open streams, all or none. Raises Refused where an id is taken."""
+        enter_places((fact for stream in streams for fact in stream.facts), self._redact)
         openings = [Opening(stream, Draft.of(stream.facts, self._redact)) for stream in streams]
         apply = partial(operations.create, tenant=self._tenant, openings=openings, actor=actor)
         await self._writer.submit(apply, guarded=True)

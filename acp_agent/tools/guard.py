@@ -184,7 +184,7 @@ class Guard:
 
     def finished(self, result: ToolResult) -> ToolResult:
         """The result as it may be recorded and read: secrets masked, and no longer than the cap."""
-        output, cut = _head_and_tail(_clean(self.redactor(result.output)), self.cap)
+        output, cut = _head_and_tail(_clean(self.redactor.listing(result.output)), self.cap)
         hint = None if result.hint is None else _clean(self.redactor(result.hint))[:_MAX_HINT]
         diff = None if result.diff is None else _clean(self.redactor(result.diff))
         network = None if result.network is None else self._hosts(result.network)

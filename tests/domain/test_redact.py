@@ -77,6 +77,17 @@ def test_no_secret_survives_in_any_surrounding(before: str, after: str) -> None:
     assert SECRET not in Redactor([SECRET])(before + SECRET + after)
 
 
+@pytest.mark.parametrize(
+    "text", ["{}\n{}", "7\tx {}\n8\t{} y", "a.txt:7: x {}\na.txt:8: {} y", "a:7:{}\na:8:{}", "    7\t{}\r\n    8\t{}"]
+)
+def test_a_secret_broken_over_lines_is_masked_in_a_listing_too(text: str) -> None:
+    redact = Redactor([SECRET])
+    assert redact.listing(text.format(SECRET[:9], SECRET[9:])) == text.format("{}", "\0").partition("{}")[0] + (
+        MASK + text.partition("{}")[2].partition("{}")[2]
+    )
+    assert redact.listing("1\tnothing\n2\tto see\n") == "1\tnothing\n2\tto see\n"
+
+
 def test_two_secrets_that_overlap_are_both_masked() -> None:
     assert Redactor(["abcdefgh12", "gh12345678"])("x abcdefgh12345678 y") == f"x {MASK} y"
 
@@ -121,7 +132,15 @@ TOKENS = {
 @pytest.mark.parametrize("name", TOKENS)
 def test_tokens_of_well_known_providers_are_masked_wherever_they_stand(name: str) -> None:
     token, redact = TOKENS[name], Redactor()
-    for text in ("{}", "x = '{}'", "KEY={}\nNEXT=1", "({}),", "https://x@y/?q={}&a=b", '{{"a": "line\\n{}\\n"}}'):
+    for text in (
+        "{}",
+        "x = '{}'",
+        *(["of-{}.txt"] if name != "JWT" else []),
+        "KEY={}\nNEXT=1",
+        "({}),",
+        "https://x@y/?q={}&a=b",
+        '{{"a": "line\\n{}\\n"}}',
+    ):
         assert redact(text.format(token)) == text.format(MASK)
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import anyio
+import anyio.to_thread
 
 from acp_agent.app import App
 from acp_agent.domain.errors import ModelFault
@@ -50,7 +51,8 @@ class TurnOnTheWire:
             return await self._permission(asked, narrator)
 
         if not self.session.title:
-            await self._name(title_of(text))
+            await anyio.to_thread.run_sync(self.app.redact.enter, self.session.cwd)
+            await self._name(title_of(self.app.redact(text)))
         async with anyio.create_task_group() as group:
             group.start_soon(self._heed)
             state = await self.app.conversations.prompt(self.session, text, self.turn, tell, ask)

@@ -69,7 +69,7 @@ def _report(error: BaseException, *, debug: bool) -> int:
     if debug:
         import traceback
 
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        click.echo(_without_secrets("".join(traceback.format_exception(error))), err=True, nl=False)
     match error:
         case AcpAgentError():
             return complain(error.what, error.hint, error.exit_code)
@@ -97,10 +97,16 @@ def _in_our_words(error: click.ClickException) -> str:
 
 def complain(what: str, hint: str | None, code: ExitCode) -> int:
     """Say on stderr what is wrong and what to do; returns `code`."""
-    click.echo(f"acp: {one_line(what)}", err=True)
+    click.echo(f"acp: {one_line(_without_secrets(what))}", err=True)
     if hint:
-        click.echo(f"hint: {one_line(hint)}", err=True)
+        click.echo(f"hint: {one_line(_without_secrets(hint))}", err=True)
     return int(code)
+
+
+def _without_secrets(text: str) -> str:
+    from acp_agent.domain.redact import Redactor, secrets_of
+
+    return Redactor(secrets_of(os.environ))(text)
 
 
 def _reader_gone() -> int:
