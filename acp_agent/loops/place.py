@@ -48,18 +48,18 @@ class LoopPlace:
         await places.prepare(self.loop_id, self.work, setup)
         await places.prepare(self.loop_id, self.judge, setup)
         place = Place.of(self.judge)
-        tip = await place.tip()
-        if tip is not None:
+        checkout = _checkout(place)
+        if (checkout.private / "HEAD").read_text("utf-8").startswith("ref:"):
             # No branch is left of the judge's tree: nothing is ever committed there.
-            await _checkout(place).git("update-ref", "--no-deref", "HEAD", place.base)
+            await checkout.git("update-ref", "--no-deref", "HEAD", place.base)
+        if (place.common / place.ref).exists() and (tip := await place.tip()) is not None:
             await delete_branch(place, tip)
 
     async def reset(self, base: str) -> None:
         """Make the agent's tree stand clean at `base`, on its branch; ignored files stay."""
         checkout = _checkout(Place.of(self.work))
         await clear_stale(checkout.locks)
-        await checkout.git("symbolic-ref", "HEAD", checkout.place.ref)
-        await checkout.git("reset", "--quiet", "--hard", base)
+        await checkout.git("checkout", "--quiet", "--force", "-B", checkout.place.branch, base)
         await checkout.git("clean", "-ffdq")
 
     async def changes(self, base: str, message: str) -> Change | None:
@@ -68,8 +68,8 @@ class LoopPlace:
         if checkout is None:
             return None
         await clear_stale(checkout.locks)
-        status = await checkout.status()
-        if status.head != base or status.branch != checkout.place.branch or checkout.in_progress:
+        head = await checkout.git("rev-parse", "--symbolic-full-name", "HEAD")
+        if head.text != checkout.place.ref or await checkout.place.tip() != base or checkout.in_progress:
             await checkout.git("symbolic-ref", "HEAD", checkout.place.ref)
             await checkout.git("reset", "--quiet", "--mixed", base)
         commit = await checkout.snapshot(message)
@@ -95,8 +95,7 @@ class LoopPlace:
         checkout = _checkout(Place.of(self.judge))
         await clear_stale(checkout.locks)
         await checkout.git("clean", "-ffdq")
-        await checkout.git("update-ref", "--no-deref", "HEAD", commit)
-        await checkout.git("read-tree", "--reset", "-u", commit)
+        await checkout.git("checkout", "--quiet", "--force", "--detach", commit)
 
     async def accepted(self, base: str, iteration: int) -> str | None:
         """The commit of this iteration, if it is the branch's head already: we were killed before it was on record."""

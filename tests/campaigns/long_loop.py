@@ -44,10 +44,8 @@ Raise n.
 def agent(request: Request) -> Step:
     """Raises n; every seventh iteration does not."""
     number = int(request.prompt.rpartition("This is iteration ")[2].partition(" ")[0])
-    moves = [
-        ("read_file", {"path": "n.txt"}),
-        ("write_file", {"path": "n.txt", "content": f"{number if number % 7 else 0}\n"}),
-    ]
+    value = number if number % 7 else 0
+    moves = [("read_file", {"path": "n.txt"}), ("write_file", {"path": "n.txt", "content": f"{value}\n"})]
     turn = request.turn_since_prompt
     return Step(tools=[moves[turn]]) if turn < 2 else Step(text=f"Raised n to {number}. " + "What I learned. " * 40)
 
