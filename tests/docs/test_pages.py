@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from acp_agent.config.loops import load_loop
 from acp_agent.config.projects import load_projects
 from acp_agent.config.settings import load_settings
 from acp_agent.surfaces.cli.root import acp
@@ -85,6 +86,8 @@ def test_every_toml_example_of_a_page_is_a_file_that_loads(page: Path, tmp_path:
         file.write_text(block, "utf-8")
         if block.startswith("version"):
             assert load_projects(file).projects
+        elif block.startswith("project"):
+            assert load_loop(file).table.project
         else:
             assert load_settings({"ACP_CONFIG": str(file)}).path == file
 
