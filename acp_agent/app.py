@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from acp_agent.config.hook_tables import hooks_of
 from acp_agent.config.known_secrets import KnownSecrets
 from acp_agent.config.paths import CONFIG_FILE, config_file, database_path, state_dir
+from acp_agent.config.servers import servers_for
 from acp_agent.config.settings import (
     Settings,
     load_settings,
@@ -49,6 +50,7 @@ from acp_agent.tools.apply_patch import prefers_patches
 from acp_agent.tools.census import ignored_folders
 from acp_agent.tools.declared import declared_tools
 from acp_agent.tools.guard import open_tools
+from acp_agent.tools.mcp.hub import Hub, opened_hub
 from acp_agent.tools.sandbox.model import Sandbox
 from acp_agent.tools.skills import skill_tools
 from acp_agent.tools.snapshots import ShadowSnapshots
@@ -122,7 +124,7 @@ def _per_token(price: Prices) -> ModelPrice:
 
 
 def _tools(
-    redact: Redactor, sandbox: Sandbox, settings: Settings, environ: Mapping[str, str]
+    redact: KnownSecrets, sandbox: Sandbox, settings: Settings, environ: Mapping[str, str], hub: Hub
 ) -> Callable[[RunRequest, str], Awaitable[Tools]]:
     declared, missing = tools_declared(settings.table.tools, environ)
     # Built once: a tool's breaker is shared by all runs of this process.
@@ -131,6 +133,10 @@ def _tools(
     async def tools_of(request: RunRequest, path: str) -> Tools:
         # A run that is taken up again started in another process, which learnt them then.
         await anyio.to_thread.run_sync(redact.enter, path)
+        # The project's own servers: as a person's checkout names them, not what the agent makes of the file.
+        place = Path(request.workplace.root) / request.workplace.subdir
+        servers = await anyio.to_thread.run_sync(servers_for, settings.table.mcp, place, environ, state_dir(environ))
+        redact.learn(secret for server in servers for secret in server.secrets)
         folders = tuple(Path(skill.folder) for skill in request.skills)
         protected: tuple[Path, ...] = ()
         if request.protect_ignored:
@@ -144,6 +150,7 @@ def _tools(
             extra=(*skill_tools(request.skills, activate), *extra),
             lines=tuple(missing),
             patches=prefers_patches(request.models),
+            source=hub.open(servers, Path(path), attended=request.attended, read_only=request.read_only),
         )
 
     return tools_of
@@ -186,9 +193,10 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
             stack.enter_context(logs_on_stderr(redact))
             journal = SqliteJournal(path, crash=_crash_points(environ), redact=redact)
             await stack.enter_async_context(journal)
+            hub = await stack.enter_async_context(opened_hub(state_dir(environ), sandbox))
             places = GitWorkplaces(SandboxedCommands(sandbox, redact), SandboxedCommands(sandbox, redact, network=True))
             snapshots = ShadowSnapshots(state_dir(environ), environ)
-            tools = _tools(redact, sandbox, settings, environ)
+            tools = _tools(redact, sandbox, settings, environ, hub)
             hooks = _hooks(settings, environ, redact, sandbox)
             runner = Runner(Parts(journal, gateway, tools, places, snapshots, bus, hooks, redact))
             engine = LocalEngine(journal, runner, owner_of_this_process())

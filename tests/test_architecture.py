@@ -51,6 +51,7 @@ def test_every_import_contract_is_kept() -> None:
         ("runs/planted.py", "httpx", "httpx is imported by llm, tools and testing only"),
         ("surfaces/acp/planted.py", "starlette.routing", "starlette and uvicorn"),
         ("runs/planted.py", "mcp", "mcp is imported by tools"),
+        ("tools/planted.py", "httpx2", "httpx2, the HTTP client that mcp takes"),
         ("surfaces/acp/planted.py", "acp", "The ACP SDK"),
         ("store/planted.py", "pgqueuer", "pgqueuer is imported by engines only"),
     ],

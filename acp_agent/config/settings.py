@@ -23,7 +23,6 @@ MAKERS = {"claude": "anthropic", "gemini": "gemini", "mistral": "mistral", "deep
 NOT_IN_FORCE: tuple[tuple[str, ...], ...] = (
     ("budget", "per_day"),
     ("budget", "per_month"),
-    ("mcp",),
     ("sandbox", "allow_domains"),
     ("notify",),
 )

@@ -1,6 +1,6 @@
 """The Protocols that packages of one row need from each other; `app` hands each the others behind them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from acp_agent.domain.base import Frozen
@@ -96,8 +96,12 @@ class Tools(Protocol):
         """What `call` weighs, without any effect; one that `prepare` will refuse weighs what its tool does."""
         ...
 
-    def offered(self) -> tuple[ToolSpec, ...]:
-        """The tools whose schema the model is shown."""
+    async def refresh(self) -> None:
+        """Take over which tools came and went, without waiting for any."""
+        ...
+
+    def offered(self, loaded: Collection[str] = ()) -> tuple[ToolSpec, ...]:
+        """The tools whose schema the model is shown; of many, those of `loaded`, which it asked to see."""
         ...
 
     def notes(self) -> tuple[str, ...]:
@@ -119,6 +123,10 @@ class Tools(Protocol):
 
         A result: it took effect, or can no longer. A Prepared: it did not happen, do it. None: nobody can tell.
         """
+        ...
+
+    def release(self) -> None:
+        """The run is over, or waits: what was kept open for it may be closed."""
         ...
 
     async def compensate(self, call: ToolCall, intent: Intent) -> ToolResult | None:

@@ -80,7 +80,8 @@ class RunState(Frozen):
     """Where a run stands after an event. `calls` are open ones in the order given; `failures` since the last reply.
 
     `active` is the time in seconds that drivers spent on it, without the waits between them; `answer` is the last check
-    of the final words, `answer_tries` how many of them failed. `skills` are in force, and in every context from now on.
+    of the final words, `answer_tries` how many of them failed. `skills` are in force, and in every context from now on;
+    `loaded` are the tools that the model asked to see, the last one last.
     `snapshots` are those from before something that has not ended yet, `told_later` messages that wait until no call is
     open.
     """
@@ -102,6 +103,7 @@ class RunState(Frozen):
     skills: tuple[ActiveSkill, ...] = ()
     hooks: tuple[HookRan, ...] = ()
     finished: tuple[ToolFinished, ...] = ()
+    loaded: tuple[str, ...] = ()
     asked: ApprovalAsked | None = None
     limit: LimitReason | None = None
     limit_detail: str = ""
@@ -288,6 +290,7 @@ def _closed(state: RunState, call_id: str, result: ToolResult) -> dict[str, obje
         "told_later": state.told_later if calls else (),
         "seen": {**state.seen, **result.seen},
         "plan": state.plan if result.plan is None else result.plan,
+        "loaded": (*(name for name in state.loaded if name not in result.loads), *result.loads),
     }
 
 

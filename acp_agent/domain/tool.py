@@ -79,7 +79,7 @@ class ToolResult(Frozen):
     is the level in force for commands (`bwrap`, `landlock`, `none`), `confinement` what that meant. `exit_status` and
     `seconds` belong to commands. `origin` says where the output comes from, `network` which hosts a call that asked for
     any reached. `skill` is the one whose instructions `output` is. `tried` is what earlier tries of the call failed
-    with, oldest first.
+    with, oldest first; `loads` names tools whose schema the model is shown from now on.
     """
 
     status: ResultStatus
@@ -99,6 +99,7 @@ class ToolResult(Frozen):
     network: NetworkUse | None = None
     skill: SkillActivation | None = None
     tried: tuple[str, ...] = ()
+    loads: tuple[str, ...] = ()
 
 
 class PlanStep(Frozen):

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import assert_never
 
@@ -46,7 +46,7 @@ from acp_agent.domain.message import ToolCall
 from acp_agent.domain.ports import Claim, Prepared, Tools
 from acp_agent.domain.request import Gate, RunRequest
 from acp_agent.domain.run import OpenCall, RunState, fold
-from acp_agent.domain.tool import Risk, ToolResult, ToolSpec, call_key
+from acp_agent.domain.tool import Risk, ToolResult, call_key
 from acp_agent.domain.weight import Weights
 from acp_agent.runs.acting import act, recover
 from acp_agent.runs.answer import check_answer
@@ -95,6 +95,9 @@ class Driver:
                 await self._guarded(action)
         except Fenced:
             return self.state
+        finally:
+            if self.tools is not None:
+                self.tools.release()
         return self.state
 
     async def refresh(self, seq: int) -> None:
@@ -135,20 +138,22 @@ class Driver:
 
     async def _next(self) -> Action:
         await settle(self)
-        specs = await self._specs()
+        await self._open_tools()
         if self.tools is not None:
+            await self.tools.refresh()
             self.weights = {
                 open_call.call.call_id: await self.tools.weigh(open_call.call) for open_call in self.state.calls
             }
+        # Weighing a call may have waited for the server of its tool: what there is to call is asked after it.
+        specs = self.tools.specs() if self.tools else {}
         return next_action(self.state, specs, self.weights, self.elapsed)
 
-    async def _specs(self) -> Mapping[str, ToolSpec]:
+    async def _open_tools(self) -> None:
         if self.tools is None and self.state.path is not None and not self.state.ended:
             try:
                 self.tools = await self.parts.tools(self.request, self.state.path)
             except OSError as error:
                 await self.record(RunEnded(reason="error", message=f"{self.state.path}: {error.strerror}"))
-        return self.tools.specs() if self.tools else {}
 
     async def _guarded(self, action: Action) -> None:
         """Do `action`; what goes wrong beyond tools and models ends the run with the reason on record."""

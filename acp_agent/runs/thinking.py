@@ -48,7 +48,7 @@ class Thinking:
         driver = self._driver
         run = driver.request
         tokens, messages = self._known
-        tools = () if action.final or driver.tools is None else driver.tools.offered()
+        tools = () if action.final or driver.tools is None else driver.tools.offered(driver.state.loaded)
         notes = () if action.final or driver.tools is None else driver.tools.notes()
         return ModelRequest(
             model=action.model,

@@ -20,7 +20,8 @@ from anyio.lowlevel import checkpoint
 from acp_agent.domain.errors import ToolError
 from acp_agent.tools.sandbox.watch import exceeded
 
-_TAG = "ACP_COMMAND_ID"
+TAG = "ACP_COMMAND_ID"
+"""The variable that marks what a command started, where no process namespace holds it."""
 _CHUNK = 1 << 18
 _PIPE_SIZE = 1 << 20
 _AFTER_END = 0.5
@@ -114,7 +115,7 @@ async def run_program(
     excess: list[Stopped] = []
     tag = secrets.token_hex(8)
     with _pipe() as (reading, ends), _input(stdin) as source:
-        process = _start(argv, cwd, {**environment, _TAG: tag} if bounds.sweep else environment, source, ends)
+        process = _start(argv, cwd, {**environment, TAG: tag} if bounds.sweep else environment, source, ends)
         try:
             with anyio.move_on_after(bounds.timeout) as limit:
                 await _follow(process, reading, output, excess)
@@ -123,9 +124,9 @@ async def run_program(
                 if bounds.supervised:
                     await _asked_to_end(process)
                 else:
-                    _kill_group(process.pid)
+                    kill_group(process.pid)
             if bounds.sweep:
-                _sweep(tag)
+                sweep(tag)
             with anyio.CancelScope(shield=True), anyio.move_on_after(_AFTER_KILL):
                 await _ended(process)
                 await _closed(reading)
@@ -239,7 +240,7 @@ async def _asked_to_end(process: "subprocess.Popen[bytes]") -> None:
     with anyio.CancelScope(shield=True), anyio.move_on_after(_AFTER_TERM):
         await _ended(process)
         return
-    _kill_group(process.pid)
+    kill_group(process.pid)
 
 
 async def _closed(reading: int) -> None:
@@ -258,19 +259,20 @@ async def _ended(process: "subprocess.Popen[bytes]") -> None:
         finally:
             os.close(descriptor)
         # Before it is reaped: until then its process group cannot be somebody else's.
-        _kill_group(process.pid)
+        kill_group(process.pid)
     while process.poll() is None:  # noqa: ASYNC110  (elsewhere there is nothing to wait on)
         await anyio.sleep(0.02)
 
 
-def _kill_group(leader: int) -> None:
+def kill_group(leader: int) -> None:
+    """Kill a process group, if it is there and ours."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
 
 
-def _sweep(tag: str) -> None:
+def sweep(tag: str) -> None:
     """Kill all that carry `tag` in their environment, until a look finds none: they may be forking meanwhile."""
-    wanted = f"{_TAG}={tag}".encode()
+    wanted = f"{TAG}={tag}".encode()
     for _ in range(50):
         found = [pid for pid in _pids() if wanted in _environment_of(pid)]
         if not found:

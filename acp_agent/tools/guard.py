@@ -1,7 +1,7 @@
 """The one way a tool is called: arguments read and validated, the effect bounded, the result told in one shape."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from acp_agent.domain.redact import Redactor
 from acp_agent.domain.tool import Intent, NetworkUse, Risk, ToolResult, ToolSpec
 from acp_agent.domain.weight import Weight
 from acp_agent.tools.apply_patch import apply_patch
+from acp_agent.tools.breaker import Breaker
 from acp_agent.tools.files import edit_file, read_file, write_file
 from acp_agent.tools.listing import list_files
 from acp_agent.tools.plan import plan
@@ -25,11 +26,14 @@ from acp_agent.tools.sandbox.model import Sandbox, exposes_home
 from acp_agent.tools.sandbox.probe import level_for
 from acp_agent.tools.search import search
 from acp_agent.tools.shell import shell_tool
+from acp_agent.tools.source import NoSource, Source
 from acp_agent.tools.weighing import Scales, unread
 from acp_agent.tools.workspace import Workspace, tool_error
 
 MAX_OUTPUT = 64_000
 _MAX_TITLE = 500
+PATIENCE = 20.0
+"""Seconds to wait for a tool that a server is still to bring."""
 _MAX_HINT = 2000
 _HOLDS_SECRET = ToolError(
     "The arguments held a secret, or what looks like one. It was masked, so the call was not made.",
@@ -51,14 +55,34 @@ class Guard:
     cap: int = MAX_OUTPUT
     scales: Scales = field(default_factory=Scales)
     lines: tuple[str, ...] = ()
+    source: Source = field(default_factory=NoSource)
+
+    def _all(self) -> Mapping[str, Tool]:
+        return {**self.source.tools(), **self.tools}
 
     def specs(self) -> Mapping[str, ToolSpec]:
         """The tools that can be called, by name."""
-        return {name: tool.spec for name, tool in self.tools.items()}
+        return {name: tool.spec for name, tool in self._all().items()}
+
+    async def refresh(self) -> None:
+        """Take over which tools came and went, without waiting for any."""
+        await self.source.refresh()
+
+    def release(self) -> None:
+        """The run is over, or waits."""
+        self.source.release()
+
+    async def _found(self, name: str) -> Tool | None:
+        """A tool by name; for one that is not there, whoever is still to bring some is waited for."""
+        tool = self.tools.get(name) or self.source.tools().get(name)
+        if tool is None:
+            await self.source.settled(PATIENCE)
+            tool = self.source.tools().get(name)
+        return tool
 
     async def weigh(self, call: ToolCall) -> Weight:
         """What `call` weighs; one that `prepare` will refuse weighs what its tool does."""
-        tool = self.tools.get(call.name)
+        tool = await self._found(call.name)
         if tool is None:
             return Weight(risk=Risk.READ, opaque=True)
         try:
@@ -66,26 +90,31 @@ class Guard:
         except (ToolError, OSError):
             return unread(tool, call.arguments, self.workspace, self.scales.level)
 
-    def offered(self) -> tuple[ToolSpec, ...]:
+    def offered(self, loaded: Collection[str] = ()) -> tuple[ToolSpec, ...]:
         """The tools whose schema the model is shown: not those that rest after failures of their own."""
-        return tuple(tool.spec for tool in self.tools.values() if not _rests(tool))
+        shown = {**{tool.name: tool for tool in self.source.shown(loaded)}, **self.tools}
+        return tuple(tool.spec for tool in shown.values() if not _rests(tool))
 
     def notes(self) -> tuple[str, ...]:
         """What the model should know of tools it is not shown, a line each."""
-        return self.lines + tuple(
-            f"The tool {name} is not available for a while: it {self.shown(tool.breaker.reason)}"
-            for name, tool in self.tools.items()
-            if tool.breaker is not None and tool.breaker.rests
-        )
+        lines = [*self.lines, *map(self.shown, self.source.notes())]
+        resting: dict[Breaker, list[str]] = {}
+        for name, tool in self._all().items():
+            if tool.breaker is not None and tool.breaker.rests:
+                resting.setdefault(tool.breaker, []).append(name)
+        for breaker, names in resting.items():
+            which = f"tool {names[0]} is" if len(names) == 1 else f"tools {', '.join(names)[:500]} are"
+            lines.append(f"The {which} not available for a while: it {self.shown(breaker.reason)}")
+        return tuple(lines)
 
     async def prepare(self, call: ToolCall, seen: Seen, key: str = "") -> Prepared | ToolResult:
         """Validate `call` without any effect. A result is a refusal, which the model reads.
 
         `key` is the idempotency key that the effect will be handed.
         """
-        tool = self.tools.get(call.name)
+        tool = await self._found(call.name)
         if tool is None:
-            return self._refusal(_unknown(call.name, self.tools))
+            return self._refusal(_unknown(call.name, self._all()))
         if call.masked:
             return self._refusal(_HOLDS_SECRET)
         try:
@@ -111,7 +140,7 @@ class Guard:
         """
         if intent.after:
             return await self._recover_write(call, intent, seen)
-        tool = self.tools.get(call.name)
+        tool = await self._found(call.name)
         if tool is None:
             return None
         prepared = await self.prepare(call, seen, intent.key)
@@ -273,11 +302,13 @@ async def open_tools(
     governed: tuple[str, ...] = (),
     lines: tuple[str, ...] = (),
     patches: bool = False,
+    source: Source | None = None,
 ) -> Guard:
     """The tools of a run that works in `root`, an existing directory. `extra` are offered beside the usual ones.
 
-    `lines` are for the model, about tools it is not offered. `governed` are workspace-relative paths that govern the
-    agent beside those that always do, such as gate files. `patches`: the model is one that writes patches.
+    `lines` are for the model, about tools it is not offered; `source` brings tools that come and go. `governed` are
+    workspace-relative paths that govern the agent beside those that always do, such as gate files. `patches`: the model
+    is one that writes patches.
 
     Raises NotADirectoryError. The first call of a process tries the sandbox, which takes about 20 ms in a thread.
     """
@@ -294,4 +325,11 @@ async def open_tools(
     offered = [*usual, *(tool for tool in extra if not read_only or tool.risk == Risk.READ)]
     level = await anyio.to_thread.run_sync(level_for, sandbox or Sandbox())
     scales = Scales(level=level or "", governed=governed)
-    return Guard({tool.name: tool for tool in offered}, workspace, redactor or Redactor(()), scales=scales, lines=lines)
+    return Guard(
+        {tool.name: tool for tool in offered},
+        workspace,
+        redactor or Redactor(()),
+        scales=scales,
+        lines=lines,
+        source=source or NoSource(),
+    )

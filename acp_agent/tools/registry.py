@@ -131,6 +131,11 @@ class Tool:
     breaker: Breaker | None = None
 
     @cached_property
+    def weight_of_schema(self) -> int:
+        """Characters of its schema as JSON."""
+        return len(json.dumps(self.spec.parameters))
+
+    @cached_property
     def spec(self) -> ToolSpec:
         """The tool as the model sees it."""
         return ToolSpec(
