@@ -11,6 +11,7 @@ import anyio.to_thread
 from acp_agent.config.paths import config_file, database_path, find_projects_file, state_dir
 from acp_agent.config.problem import Problem
 from acp_agent.config.projects import load_projects, problems
+from acp_agent.config.servers import servers_for
 from acp_agent.config.settings import DEFAULT_ROLE, load_settings, model_for, settings_problems
 from acp_agent.config.trust import require_trust
 from acp_agent.domain.errors import AcpAgentError
@@ -18,6 +19,7 @@ from acp_agent.fleet.git import git
 from acp_agent.fleet.targets import bad_targets
 from acp_agent.llm.discover import survey
 from acp_agent.store.reads import Reads
+from acp_agent.tools.mcp.survey import survey_servers
 from acp_agent.tools.sandbox.model import Sandbox
 from acp_agent.tools.sandbox.probe import Trial, trials
 
@@ -43,6 +45,7 @@ async def diagnose(environ: Mapping[str, str], cwd: Path) -> list[Check]:
         ("database", lambda: _database(environ)),
         ("model", lambda: _model(environ)),
         ("projects", lambda: _projects(environ, cwd)),
+        ("mcp", lambda: _servers(environ, cwd)),
     )
     found = []
     for name, check in checks:
@@ -124,6 +127,19 @@ async def _projects(environ: Mapping[str, str], cwd: Path) -> list[Check]:
         return _listed("projects", misplaced)
     require_trust(file.path, file.commands(), state_dir(environ))
     return [Check("projects", True, f"{path}: {len(file.projects)} projects, trusted")]
+
+
+async def _servers(environ: Mapping[str, str], cwd: Path) -> list[Check]:
+    """Every MCP server that a run here would have, started for real; no row where there is none."""
+    if settings_problems(environ):
+        return []
+    table = load_settings(environ).table
+    state = state_dir(environ)
+    servers = await anyio.to_thread.run_sync(servers_for, table.mcp, cwd, environ, state)
+    if not servers:
+        return []
+    answers = await survey_servers(servers, cwd, state, Sandbox(level=table.sandbox.level, state=state / "sandbox"))
+    return [Check(f"mcp {one.name}", one.ok or None, one.detail, one.hint) for one in answers]
 
 
 def _listed(name: str, wrong: Iterable[Problem]) -> list[Check]:

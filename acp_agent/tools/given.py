@@ -18,6 +18,7 @@ class Given(Arguments):
 
     SCHEMA: ClassVar[dict[str, Any]] = {}
     NAME: ClassVar[str] = ""
+    _made: ClassVar[Any]
 
     values: dict[str, Any]
 
@@ -33,6 +34,13 @@ class Given(Arguments):
         """The schema as it was declared."""
         return cls.SCHEMA
 
+    @classmethod
+    def validator(cls) -> Any:
+        """The schema, ready to be applied; None where it is no schema and so decides nothing. Made once."""
+        if not hasattr(cls, "_made"):
+            cls._made = _validator(cls.SCHEMA)
+        return cls._made
+
     @model_validator(mode="before")
     @classmethod
     def _mended(cls, given: Any) -> Any:
@@ -47,7 +55,7 @@ class Given(Arguments):
             for name, value in given.items()
             if value is not None or name in required
         }
-        if problems := _problems(cls.SCHEMA, values):
+        if problems := _problems(cls.validator(), values):
             raise PydanticCustomError("schema", "{what}", {"what": "; ".join(problems)})
         return {"values": values}
 
@@ -73,23 +81,32 @@ def _mended(value: Any, schema: Any) -> Any:
     return read if fits else value
 
 
-def _problems(schema: dict[str, Any], values: dict[str, Any]) -> list[str]:
+def _validator(schema: dict[str, Any]) -> Any:
     # 80 ms that only a call of such a tool should pay.
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
-    from referencing.exceptions import Unresolvable
     from referencing.jsonschema import EMPTY_REGISTRY
+
+    try:
+        Draft202012Validator.check_schema(schema)
+    except (SchemaError, RecursionError):
+        return None
+    # Without a registry of its own it would fetch references from the network.
+    return Draft202012Validator(schema, registry=EMPTY_REGISTRY)
+
+
+def _problems(validator: Any, values: dict[str, Any]) -> list[str]:
+    from referencing.exceptions import Unresolvable
 
     found: list[str] = []
     try:
-        # Without a registry of its own it would fetch references from the network.
-        for problem in Draft202012Validator(schema, registry=EMPTY_REGISTRY).iter_errors(values):
+        for problem in validator.iter_errors(values) if validator is not None else ():
             place = ".".join(map(str, problem.absolute_path))
             message = " ".join(str(problem.message).split())[:300]
             found.append(f"{place}: {message}" if place else message)
             if len(found) == _SHOWN_PROBLEMS:
                 break
-    except (RecursionError, Unresolvable, SchemaError):
+    except (RecursionError, Unresolvable):
         # A schema that cannot be applied decides nothing; whoever wrote it checks the call itself.
         return []
     return found

@@ -12,12 +12,16 @@ from acp_agent.surfaces.cli.group import Command
 from acp_agent.surfaces.cli.text import one_line
 
 EPILOG = "A file that is called ls or rm is written ./ls."
+SERVER = "mcp:"
+"""What stands before the name of an MCP server."""
 
 
 @click.command(cls=Command, epilog=EPILOG)
-@click.argument("words", metavar="PATH | ls | rm PATH", nargs=-1, required=True, type=click.Path())
+@click.argument("words", metavar="PATH | mcp:NAME | ls | rm PATH", nargs=-1, required=True, type=click.Path())
 def trust(words: tuple[str, ...]) -> int:
     """Trust the commands that PATH names now, list what is trusted, or forget it.
+
+    mcp:NAME agrees to the tools of that MCP server that are new or changed since it was first met.
 
     PATH is a projects.toml, a loop, a .mcp.json, or a directory with such files. A command that changes is not trusted
     any more.
@@ -26,11 +30,11 @@ def trust(words: tuple[str, ...]) -> int:
         case ("ls",):
             return _list()
         case ("rm", path):
-            return _forget(path)
+            return _forget_server(path.removeprefix(SERVER)) if path.startswith(SERVER) else _forget(path)
         case ("rm", *_):
             raise UsageError("rm takes one path", hint="acp trust rm PATH")
         case (path,):
-            return _trust(path)
+            return _agree(path.removeprefix(SERVER)) if path.startswith(SERVER) else _trust(path)
         case _:
             raise UsageError(
                 f"too many arguments: {words[1]!r}", hint="acp trust PATH, acp trust ls, or acp trust rm PATH"
@@ -51,15 +55,42 @@ def _trust(path: str) -> int:
     return int(ExitCode.OK)
 
 
+def _agree(server: str) -> int:
+    from acp_agent.tools.mcp.pins import Pins
+
+    agreed = Pins(state_dir(os.environ)).agree(server)
+    if not agreed:
+        raise NothingSelected(f"no tool of {SERVER}{server} waits to be agreed to", hint="acp trust ls")
+    click.echo(f"{SERVER}{one_line(server)}: {some(len(agreed), 'tool')} trusted")
+    for tool in agreed:
+        click.echo(f"  {one_line(tool.tool)} ({tool.why}): {one_line(tool.text)}")
+    return int(ExitCode.OK)
+
+
+def _forget_server(server: str) -> int:
+    from acp_agent.tools.mcp.pins import Pins
+
+    if not Pins(state_dir(os.environ)).forget(server):
+        raise NothingSelected(f"{SERVER}{server} was never met", hint="acp trust ls")
+    click.echo(f"{SERVER}{one_line(server)}: forgotten; its tools are taken on as they are when it is met again")
+    return int(ExitCode.OK)
+
+
 def _list() -> int:
     from acp_agent.config.trust import trusted
+    from acp_agent.tools.mcp.pins import Pins
 
-    found = trusted(state_dir(os.environ))
-    if not found:
+    pins = Pins(state_dir(os.environ))
+    found, servers = trusted(state_dir(os.environ)), pins.servers()
+    if not found and not servers:
         click.echo("nothing is trusted: acp trust PATH", err=True)
     for file in found:
         keys = f": {', '.join(map(one_line, file.keys))}" if file.keys else ""
         click.echo(f"{one_line(str(file.path))}{keys}")
+    for name, (tools, waiting) in servers.items():
+        click.echo(f"{SERVER}{one_line(name)}: {some(tools, 'tool')}{f', {waiting} to look at' if waiting else ''}")
+        for tool in pins.pending(name):
+            click.echo(f"  {one_line(tool.tool)} ({tool.why}): {one_line(tool.text)}")
     return int(ExitCode.OK)
 
 

@@ -184,8 +184,7 @@ class Offer:
             link = use.link
             if link.status == "failed":
                 lines.append(f"The MCP server {link.server.name} is not available: {link.problem}")
-            withheld = [one.name for one in use.admitted[0] if one.name not in use.admitted[1]]
-            if withheld:
+            if withheld := _withheld(use):
                 lines.append(
                     f"{len(withheld)} tools of the MCP server {link.server.name} are withheld, since they changed:"
                     f" {', '.join(withheld)[:300]}. A person must look at them: acp trust mcp:{link.server.name}"
@@ -193,6 +192,10 @@ class Offer:
         if starting := self._starting():
             lines.append(f"MCP servers that still start: {', '.join(starting)}. find_tools waits for them.")
         return (*lines, *self._unseen())
+
+    def standing(self) -> list[tuple[Link, tuple[str, ...]]]:
+        """Every link of the run, and its tools that are withheld."""
+        return [(use.link, tuple(_withheld(use))) for use in self._uses]
 
     def _starting(self) -> list[str]:
         return [use.link.server.name for use in self._uses if use.link.status == "starting"]
@@ -213,6 +216,10 @@ class Offer:
         """The run is done with its servers."""
         uses, self._uses = self._uses, []
         self._hub.leave(uses, self._linger)
+
+
+def _withheld(use: _Use) -> list[str]:
+    return [one.name for one in use.admitted[0] if one.name not in use.admitted[1]]
 
 
 def _size(tools: Iterable[Tool]) -> int:
