@@ -10,6 +10,7 @@ from typing import Any
 from acp_agent.domain.declared import CommandCall, DeclaredTool, HttpCall
 from acp_agent.domain.errors import ToolError
 from acp_agent.domain.tool import Intent, ToolResult
+from acp_agent.domain.weight import Trait, Weight
 from acp_agent.tools.breaker import Breaker
 from acp_agent.tools.given import Given, given_for
 from acp_agent.tools.http_call import answer_of
@@ -49,6 +50,15 @@ def _tool(declared: DeclaredTool, sandbox: Sandbox, environ: Mapping[str, str]) 
         )
         return Ready(Intent(title=arguments.title()), effect, hooks=hooks)
 
+    traits: frozenset[Trait] = frozenset()
+    if isinstance(declared.call, HttpCall):
+        traits = frozenset({"untrusted", "outward"})
+    elif declared.call.egress:
+        traits = frozenset({"outward"})
+
+    def weigh(arguments: Given, workspace: Workspace) -> Weight:
+        return Weight(risk=declared.risk, traits=traits)
+
     return Tool(
         name=declared.name,
         description=declared.description,
@@ -60,6 +70,7 @@ def _tool(declared: DeclaredTool, sandbox: Sandbox, environ: Mapping[str, str]) 
         timeout=declared.timeout + _SLACK,
         instant=True,
         prepare=prepare,
+        weigh=weigh,
         breaker=Breaker(),
     )
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 UNKNOWN_RISK = Risk.EXTERNAL
 """Of a tool that nobody who could know said anything about."""
 _SLACK = 75.0
-_TRAITS: frozenset[Trait] = frozenset({"untrusted", "outward"})
 _LISTING = "List the resources and prompts of the MCP server {0}."
 _READING = "Read a resource of the MCP server {0} by its URI."
 _PROMPTING = "Fill in a prompt of the MCP server {0} with arguments and return its text."
@@ -83,7 +82,7 @@ def _tool(link: Link, name: str, description: str, schema: dict[str, Any], risk:
         return Ready(Intent(title=arguments.title()), run)
 
     def weigh(arguments: Given, workspace: Workspace) -> Weight:
-        return Weight(risk=risk, traits=_TRAITS)
+        return Weight(risk=risk, traits=_traits(link.server))
 
     return Tool(
         name=name,
@@ -99,6 +98,12 @@ def _tool(link: Link, name: str, description: str, schema: dict[str, Any], risk:
         weigh=weigh,
         breaker=link.breaker,
     )
+
+
+def _traits(server: ToolServer) -> frozenset[Trait]:
+    """Whatever it answers is a stranger's word; what it is told stays here where it is a process without a network."""
+    closed = server.command is not None and not server.network and not server.egress
+    return frozenset({"untrusted"}) if closed else frozenset({"untrusted", "outward"})
 
 
 async def _call(tool: str, values: Mapping[str, Any], key: str, session: "Session") -> ToolResult:
