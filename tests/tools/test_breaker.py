@@ -1,6 +1,6 @@
 """The circuit breaker as a state machine: whatever happens in whatever order, it opens, rests, and comes back."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acp_agent.tools.breaker import LONGEST_REST, REST, THRESHOLD, Circuit
@@ -8,6 +8,7 @@ from acp_agent.tools.breaker import LONGEST_REST, REST, THRESHOLD, Circuit
 STEPS = st.lists(st.tuples(st.sampled_from(["ok", "fail", "cancel"]), st.floats(0, 2 * LONGEST_REST)), max_size=60)
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_calls_one_by_one_keep_its_promises(steps: list[tuple[str, float]]) -> None:
     circuit, now, in_a_row, opened_at, rest = Circuit(), 0.0, 0, None, 0.0
@@ -41,6 +42,7 @@ KINDS = st.sampled_from(["begin", "ok", "fail", "cancel"])
 EVENTS = st.lists(st.tuples(KINDS, st.floats(0, LONGEST_REST)), max_size=80)
 
 
+@settings(deadline=None)
 @given(EVENTS)
 def test_calls_that_overlap_never_leave_it_shut_for_good(events: list[tuple[str, float]]) -> None:
     circuit, now, under_way = Circuit(), 0.0, 0

@@ -1,6 +1,7 @@
 """The only module that imports `mcp`: opens one connection and speaks through it. Import it in a thread."""
 
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from acp_agent.tools.mcp.stdio import Pipes
 
 KEY_META = "acp_call_key"
 """The `_meta` entry in which a server finds the idempotency key of a call."""
+# What the package has to say about servers is said by us, where a person looks; not on standard error.
+logging.getLogger("mcp").addHandler(logging.NullHandler())
 MAX_PAGES = 50
 MAX_TOOLS = 1000
 MAX_RESPONSE = 16 * 1024 * 1024
@@ -137,27 +140,29 @@ async def opened(
         yield Session(connection.session, names)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpEndpoint:
-    """A server that speaks streamable HTTP. `auth` signs requests, where the server asks for OAuth."""
+    """A server that speaks streamable HTTP. `auth` signs requests, where a person has signed in.
+
+    `denied` becomes true where it answers that it does not know who asks (401).
+    """
 
     url: str
     headers: Mapping[str, str]
     timeout: float
     auth: httpx2.Auth | None = None
+    denied: bool = False
 
     def client(self, limit: int) -> httpx2.AsyncClient:
         """An HTTP client that reads no response further than `limit` bytes and follows no redirect elsewhere."""
         timeout = httpx2.Timeout(self.timeout, read=max(self.timeout, 60.0))
-        hooks = {"response": [_limiter(limit)]}
+
+        async def look(response: httpx2.Response) -> None:
+            self.denied = self.denied or response.status_code == 401
+            response.stream = _Bounded(response.stream, limit)
+
+        hooks = {"response": [look]}
         return httpx2.AsyncClient(headers=dict(self.headers), timeout=timeout, auth=self.auth, event_hooks=hooks)
-
-
-def _limiter(limit: int) -> Callable[[httpx2.Response], Awaitable[None]]:
-    async def bound(response: httpx2.Response) -> None:
-        response.stream = _Bounded(response.stream, limit)
-
-    return bound
 
 
 class _Bounded(httpx2.AsyncByteStream):

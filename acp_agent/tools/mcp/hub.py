@@ -72,7 +72,7 @@ class Hub:
         key = (server.model_dump_json(), "" if server.command is None else str(root))
         use = self._uses.get(key)
         if use is None:
-            use = self._uses[key] = _Use(Link(server, root, self._sandbox))
+            use = self._uses[key] = _Use(Link(server, root, self._sandbox, self._pins.folder))
             self._tasks.start_soon(self._serve, key, use)
         return use
 

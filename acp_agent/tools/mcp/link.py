@@ -18,6 +18,7 @@ from acp_agent.domain.errors import ToolError
 from acp_agent.domain.servers import ToolServer
 from acp_agent.tools.breaker import Breaker
 from acp_agent.tools.mcp.definition import Definition
+from acp_agent.tools.mcp.signed_in import is_signed_in
 from acp_agent.tools.mcp.stdio import Pipes
 from acp_agent.tools.sandbox.model import Sandbox, exposes_home
 from acp_agent.tools.sandbox.probe import level_for
@@ -40,7 +41,12 @@ class Link:
     """One server, for one workspace where it is a command. `serve` runs for as long as the link may be used."""
 
     def __init__(
-        self, server: ToolServer, root: Path, sandbox: Sandbox, clock: Callable[[], float] = time.monotonic
+        self,
+        server: ToolServer,
+        root: Path,
+        sandbox: Sandbox,
+        state: Path,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.server = server
         self.breaker = Breaker(clock)
@@ -48,7 +54,7 @@ class Link:
         self.problem = server.problem or ""
         self.definitions: tuple[Definition, ...] = ()
         self.capabilities: frozenset[str] = frozenset()
-        self._place = (root, sandbox)
+        self._place = (root, sandbox, state)
         self._clock = clock
         self._session: Session | None = None
         self._wanted = anyio.Event()
@@ -108,9 +114,7 @@ class Link:
                 raise ToolError(f"it did not answer within {START_TIME:g} seconds", kind="timeout")
         finally:
             self._session = None
-            words = endpoint.problem or endpoint.last_words if isinstance(endpoint, Pipes) else ""
-            if words:
-                self.problem = words[-300:]
+            self.problem = _last_words(endpoint, self.server.name) or self.problem
 
     def _opened(self, client: Any, endpoint: Any) -> "AbstractAsyncContextManager[Session]":
         def changed() -> None:
@@ -146,10 +150,13 @@ class Link:
 
     async def _endpoint(self) -> "Pipes | HttpEndpoint":
         server = self.server
-        root, sandbox = self._place
+        root, sandbox, state = self._place
         if server.command is None:
             client = await _client_module()
-            endpoint: HttpEndpoint = client.HttpEndpoint(server.url, server.headers, server.timeout)
+            auth = None
+            if is_signed_in(state, server):
+                auth = (await _imported("acp_agent.tools.mcp.oauth")).signing(server, state)
+            endpoint: HttpEndpoint = client.HttpEndpoint(server.url, server.headers, server.timeout, auth)
             return endpoint
         level = await anyio.to_thread.run_sync(level_for, sandbox)
         if level is None or (level != "none" and exposes_home(root)):
@@ -218,9 +225,20 @@ class Link:
         self._begun.append(now)
 
 
+def _last_words(endpoint: "Pipes | HttpEndpoint", name: str) -> str:
+    """What an ended connection leaves to say."""
+    if isinstance(endpoint, Pipes):
+        return (endpoint.problem or endpoint.last_words)[-300:]
+    return f"it asks who you are; acp auth login mcp:{name}" if endpoint.denied else ""
+
+
 async def _client_module() -> Any:
     """`tools.mcp.client`, imported in a thread: more than a second the first time."""
-    return await anyio.to_thread.run_sync(importlib.import_module, "acp_agent.tools.mcp.client")
+    return await _imported("acp_agent.tools.mcp.client")
+
+
+async def _imported(name: str) -> Any:
+    return await anyio.to_thread.run_sync(importlib.import_module, name)
 
 
 def _why(error: BaseException) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acp_agent.domain.errors import UsageError
@@ -17,12 +17,14 @@ from acp_agent.tools.mcp.pins import FILE, Pins
 TOOL = Definition("read", "Reads.", {"type": "object", "properties": {"a": {"type": "string"}}})
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_every_name_is_one_that_providers_take(server: str, tool: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", tool_name(server, tool))
     assert len(tool_name(server, tool)) <= MAX_NAME
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.text(max_size=60), st.text(max_size=60)), max_size=20, unique=True))
 def test_names_that_were_changed_stay_apart(pairs: list[tuple[str, str]]) -> None:
     changed = [tool_name(*pair) for pair in pairs if tool_name(*pair) != "__".join(pair)]
