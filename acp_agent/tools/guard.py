@@ -32,7 +32,7 @@ from acp_agent.tools.workspace import Workspace, tool_error
 
 MAX_OUTPUT = 64_000
 _MAX_TITLE = 500
-PATIENCE = 20.0
+PATIENCE = 45.0
 """Seconds to wait for a tool that a server is still to bring."""
 _MAX_HINT = 2000
 _HOLDS_SECRET = ToolError(

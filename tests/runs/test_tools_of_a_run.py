@@ -1,5 +1,6 @@
 """Tools that a person configured, in whole runs: declared in config.toml, or offered by MCP servers."""
 
+import importlib
 import json
 import shutil
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from acp_agent.domain.tool import call_key
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.script import Rule, Step
 
+# Imported before the clock of any server runs: it takes seconds on a busy machine.
+importlib.import_module("acp_agent.tools.mcp.client")
 OpenAgent = Callable[..., AbstractAsyncContextManager[App]]
 MakeRequest = Callable[..., RunRequest]
 PRICED = "[providers.openai.prices.test-model]\ninput = 1.0\noutput = 2.0\n"

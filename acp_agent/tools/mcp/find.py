@@ -10,7 +10,7 @@ from acp_agent.domain.tool import Intent, Risk, ToolResult
 from acp_agent.tools.registry import Arguments, Ready, Seen, Tool, other_names, prepared_tool
 from acp_agent.tools.workspace import Workspace
 
-PATIENCE = 15.0
+PATIENCE = 45.0
 """Seconds to wait for servers that still start."""
 MOST = 20
 _ABOUT = 240
@@ -42,7 +42,7 @@ class FindTools(Arguments):
 def find_tool(offered: Offered) -> Tool:
     """The tool that finds the others. It contacts nobody: the servers have listed their tools already."""
 
-    @prepared_tool(Risk.READ, kind="search", repeatable=True)
+    @prepared_tool(Risk.READ, kind="search", repeatable=True, timeout=PATIENCE + 15.0)
     def find_tools(arguments: FindTools, workspace: Workspace, seen: Seen) -> Ready:
         """Find tools of MCP servers by what they do, or by name. Those found can be called from the next step on."""
 
