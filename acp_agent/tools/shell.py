@@ -161,6 +161,9 @@ class Shell(Arguments):
 
 def shell_tool(sandbox: Sandbox, *, confined: bool = True) -> Tool:
     """The `shell` tool, confined as `sandbox` says. Where it is not, what a command breaks is not only local."""
+    if confined:
+        # What was weighed as confined never runs bare, should the sandbox fail later.
+        sandbox = replace(sandbox, level="required")
 
     @prepared_tool(Risk.LOCAL if confined else Risk.EXTERNAL, kind="execute", timeout=None)
     def shell(arguments: Shell, workspace: Workspace, seen: Seen) -> Ready:

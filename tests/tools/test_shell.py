@@ -299,8 +299,9 @@ async def test_cancellation_kills_the_whole_tree(root: Path, sandbox: Sandbox) -
     assert await all_gone(marker), alive(marker)
 
 
-async def test_a_command_dies_with_us(root: Path) -> None:
-    marker = f"95{os.getpid()}.1"
+@pytest.mark.parametrize("level", ["bwrap", "landlock"])
+async def test_a_command_dies_with_us(root: Path, level: str) -> None:
+    marker = f"95{os.getpid()}.{len(level)}"
     program = (
         "import anyio, sys\nfrom pathlib import Path\nfrom acp_agent.tools.shell import run_command\n"
         f"async def main():\n    await run_command({DAEMON.format(marker)!r}, workspace=Path({str(root)!r}), "
@@ -308,7 +309,12 @@ async def test_a_command_dies_with_us(root: Path) -> None:
         "anyio.run(main)\n"
     )
     checkout = Path(__file__).resolve().parents[2]
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=checkout)
+    tools = root.parent / "tools"
+    tools.mkdir()
+    for name in ("bash", "cat", "git", "grep", "readlink", "setsid", "sh", "sleep"):
+        (tools / name).symlink_to(shutil.which(name) or name)
+    environment = os.environ if level == "bwrap" else {**os.environ, "PATH": str(tools)}
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=checkout, env=environment)
     with anyio.fail_after(20):
         while len(alive(f"sleep\0{marker}")) < 3:
             await anyio.sleep(0.01)
