@@ -18,9 +18,7 @@ from acp_agent.domain.errors import ToolError
 from acp_agent.domain.message import ToolCall
 from acp_agent.domain.tool import ToolResult
 from acp_agent.tools.guard import Guard
-from acp_agent.tools.sandbox import probe
 from acp_agent.tools.sandbox.model import Egress, Sandbox
-from acp_agent.tools.sandbox.program import find_bwrap
 from acp_agent.tools.shell import run_command
 
 pytestmark = [pytest.mark.anyio, pytest.mark.bwrap]
@@ -349,28 +347,6 @@ async def test_without_bubblewrap_landlock_confines_and_says_so(root: Path, monk
     (root.parent / "secret").write_text("secret")
     ended = await run_command("echo x > file; cat ../secret 2>&1", workspace=root, timeout=20)
     assert (ended.sandbox, ended.output) == ("landlock", "cat: ../secret: Permission denied\n")
-
-
-async def test_a_bubblewrap_that_confines_nothing_is_not_trusted(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    impostor = root.parent / "bwrap"
-    impostor.write_text('#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done; shift; exec "$@"\n')
-    impostor.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{root.parent}:{os.environ['PATH']}")
-    assert probe.level_for(Sandbox()) != "bwrap" or os.geteuid() != 0
-    assert find_bwrap(f"{root.parent}:/nowhere") == (impostor if os.geteuid() == 0 else None)
-
-
-async def test_a_bubblewrap_that_a_command_could_have_written_is_not_run(
-    root: Path, home: Path, tmp_path: Path
-) -> None:
-    environment = tmp_path / "venv"
-    (environment / "bin").mkdir(parents=True)
-    (environment / "pyvenv.cfg").touch()
-    for folder in (home / "bin", environment / "bin"):
-        folder.mkdir(exist_ok=True)
-        (folder / "bwrap").write_text("#!/bin/sh\n")
-        (folder / "bwrap").chmod(0o755)
-        assert find_bwrap(str(folder)) is None
 
 
 async def test_a_home_directory_is_no_workspace(root: Path, home: Path) -> None:
