@@ -19,6 +19,7 @@ GOVERNING_FILES = (
 GOVERNING_FOLDERS = (
     "loops",
     ".agents",
+    ".claude",
     ".acp-agent",
 )
 """Directories that govern with all that is in them, in whatever directory they stand."""

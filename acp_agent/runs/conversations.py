@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 
 from acp_agent.config.limits_tables import run_limits
+from acp_agent.config.session_hooks import hooks_for
 from acp_agent.config.settings import Settings
 from acp_agent.config.settings_tables import Role
 from acp_agent.config.skills import Skills, find_skills
@@ -110,7 +111,10 @@ class Conversations:
             turn.asking.cancel()
 
     async def request(self, session: SessionState, text: str) -> RunRequest:
-        """What a run of the session is asked. Raises NoModel, and UsageError where its directory is gone."""
+        """What a run of the session is asked.
+
+        Raises NoModel, UsageError where its directory is gone, and Refused where a trusted file's hooks have changed.
+        """
         if not await anyio.Path(session.cwd).is_dir():
             raise UsageError(f"{session.cwd}, where the session works, is not there any more")
         role = self.settings.role(session.role)
@@ -118,6 +122,7 @@ class Conversations:
         if chain is None:
             chain = (await self.models.found()).models
         found = await anyio.to_thread.run_sync(self.skills, session.cwd)
+        hooks = await anyio.to_thread.run_sync(hooks_for, Path(session.cwd), self.models.environ)
         return RunRequest(
             prompt=text,
             title=title_of(text),
@@ -135,6 +140,7 @@ class Conversations:
             protect_ignored=self.settings.table.limits.protect_ignored,
             attended=True,
             skills=found.entries,
+            hooks=hooks,
         )
 
     def skills(self, cwd: str) -> Skills:

@@ -7,9 +7,10 @@ import pytest
 from acp_agent.config.hook_tables import hooks_of
 from acp_agent.config.projects import load_projects
 from acp_agent.config.projects import problems as projects_problems
+from acp_agent.config.session_hooks import hooks_for
 from acp_agent.config.settings import load_settings, settings_problems
 from acp_agent.config.trust import require_trust, trust
-from acp_agent.domain.errors import Refused
+from acp_agent.domain.errors import Refused, UsageError
 from acp_agent.domain.hook import Hook
 
 OWN = """\
@@ -88,3 +89,24 @@ def test_a_projects_hooks_need_trust_and_cannot_leave_the_sandbox(
     assert [str(one) for one in projects_problems(file)] == [
         "projects.toml:4: hooks.before_run[0].sandbox: unknown key"
     ]
+
+
+def test_a_session_hears_the_hooks_of_a_trusted_project_and_never_loses_them_in_silence(tmp_path: Path) -> None:
+    project, other = tmp_path / "code" / "api", tmp_path / "code" / "web"
+    (project / "src").mkdir(parents=True)
+    other.mkdir()
+    environ = {"ACP_HOME": str(tmp_path / "state"), "HOME": str(tmp_path)}
+    file = tmp_path / "code" / "projects.toml"
+    text = 'version = 1\n[projects.api]\npath = "api"\n[[hooks.before_tool]]\nrun = "check.sh"\n'
+    file.write_text(text, encoding="utf-8")
+    assert hooks_for(project, environ) == ()
+    trust(file, tmp_path / "state")
+    heard = hooks_for(project / "src", environ)
+    assert [hook.run for hook in heard] == ["check.sh"]
+    assert hooks_for(other, environ) == ()
+    file.write_text(text.replace("check.sh", "true"), encoding="utf-8")
+    with pytest.raises(Refused, match="changed"):
+        hooks_for(project, environ)
+    file.write_text("broken", encoding="utf-8")
+    with pytest.raises(UsageError):
+        hooks_for(project, environ)

@@ -10,11 +10,23 @@ import anyio
 import pytest
 
 from acp_agent.app import App
-from acp_agent.domain.events import ApprovalAsked, CancelAsked, Event, Parked, RunEnded, ToolFinished, ToolRefused
+from acp_agent.config.trust import trust
+from acp_agent.domain.errors import Refused
+from acp_agent.domain.events import (
+    ApprovalAsked,
+    CancelAsked,
+    Event,
+    Parked,
+    RunEnded,
+    SessionStarted,
+    ToolFinished,
+    ToolRefused,
+)
 from acp_agent.domain.events_hooks import HookRan
 from acp_agent.domain.hook import Hook
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import RunState
+from acp_agent.runs.conversations import Turn
 from acp_agent.runs.hooks import Hooks
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.script import Rule, Step
@@ -312,3 +324,21 @@ async def test_hooks_around_an_iteration_are_heard_by_whoever_asks(project: Path
     blocked = await hooks.hear("before_iteration", {"loop": "fast", "iteration": 7}, str(project))
     assert blocked.refusal == "The hook h blocks this: enough"
     assert (await hooks.hear("after_iteration", {"loop": "fast", "iteration": 7}, str(project))).facts == ()
+
+
+async def test_a_session_in_a_project_hears_its_hooks(open_agent: OpenAgent, project: Path, tmp_path: Path) -> None:
+    text = 'version = 1\n[projects.p]\npath = "project"\n[[hooks.before_tool]]\nrun = "echo theirs >&2; exit 2"\n'
+    (tmp_path / "projects.toml").write_text(text, encoding="utf-8")
+    trust(tmp_path / "projects.toml", tmp_path / "state")
+    with ModelServer([Rule(turns=[READ, DONE])], strict=False) as server:
+        async with open_agent(server) as app:
+            session = await app.sessions.state(await app.sessions.start(SessionStarted(cwd=str(project)), "test"))
+            state = await app.conversations.prompt(session, "look", Turn(), lambda item: None, _nobody)
+            assert "projects.toml: hooks.before_tool[0] blocks this: theirs" in state.messages[2].text
+            (tmp_path / "projects.toml").write_text(text.replace("exit 2", "exit 0"), encoding="utf-8")
+            with pytest.raises(Refused, match=r"hooks.before_tool\[0\]"):
+                await app.conversations.prompt(session, "look", Turn(), lambda item: None, _nobody)
+
+
+async def _nobody(asked: object) -> Any:
+    raise AssertionError("nobody should be asked")
