@@ -88,6 +88,21 @@ def test_listing_and_checking(repo: Path) -> None:
     assert (checked.returncode, checked.stdout.splitlines()[0]) == (2, "nowhere/SKILL.md: no such file")
 
 
+def test_a_person_takes_up_a_skill_in_a_chat(repo: Path) -> None:
+    words = ("chat", "-p", "/stamp version 2", "--mode", "plan", "--model", "openai/test-model")
+    with ModelServer([Rule(reply=Step(text="Stamped."))]) as server:
+        ended = acp(repo, *words, server=server)
+        assert ended.returncode == 2
+        assert "there is no command /stamp" in ended.stderr
+        assert acp(repo, "trust", ".").returncode == 0
+        ended = acp(repo, *words, server=server)
+        assert ended.returncode == 0, ended.stderr
+        system, prompt = server.requests[0].body["messages"]
+    assert system["content"].endswith("</skill>")
+    assert "\nRun scripts/stamp.sh.\n" in system["content"]
+    assert prompt["content"] == "/stamp version 2"
+
+
 HOOKS = """\
 version = 1
 [projects.repo]

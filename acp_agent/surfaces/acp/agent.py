@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 import anyio
+import anyio.to_thread
 
 from acp_agent.app import App
 from acp_agent.domain.errors import UsageError
@@ -63,6 +64,7 @@ class Agent:
             raise InvalidParams(f"cwd: {asked.cwd} is not a directory")
         session_id = await self.app.sessions.start(SessionStarted(cwd=asked.cwd), ACTOR)
         state = await self.app.sessions.state(session_id)
+        await self._tell_commands(call, state)
         return {"sessionId": session_id, **await self._setup(state)}
 
     async def load(self, asked: params.LoadSession, call: Call) -> dict[str, Any]:
@@ -79,11 +81,14 @@ class Agent:
             for update in narrator.close():
                 updates.update(update)
             cost = narrator.cost
+        await self._tell_commands(call, state)
         return await self._setup(state)
 
     async def resume(self, asked: params.ResumeSession, call: Call) -> dict[str, Any]:
         """The session's options; nothing is told again."""
-        return await self._setup(await self._state(asked.session_id, asked.cwd))
+        state = await self._state(asked.session_id, asked.cwd)
+        await self._tell_commands(call, state)
+        return await self._setup(state)
 
     async def list(self, asked: params.ListSessions, call: Call) -> dict[str, Any]:
         """A page of sessions, the last used first."""
@@ -148,6 +153,16 @@ class Agent:
             update = {"sessionUpdate": "current_mode_update", "currentModeId": state.mode.value}
             call.client.session(state.session_id).update(update)
         return {"configOptions": options_of(state, choices)}
+
+    async def _tell_commands(self, call: Call, state: SessionState) -> None:
+        """What a prompt may begin with: the skills there are. It goes out once the answer has announced the session."""
+        found = await anyio.to_thread.run_sync(self.app.conversations.skills, state.cwd)
+        offered = [
+            {"name": skill.name, "description": skill.description, "input": {"hint": "what to do with it"}}
+            for skill in found.entries
+        ]
+        update = {"sessionUpdate": "available_commands_update", "availableCommands": offered}
+        call.client.session(state.session_id).update(update)
 
     async def _tell_options(self, updates: SessionUpdates, state: SessionState) -> None:
         options = options_of(state, await self._known_choices())

@@ -2,9 +2,12 @@
 
 import asyncio
 import itertools
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
+from acp_agent.config.trust import trust
 from acp_agent.testing.script import Rule, Step
 from acp_agent.testing.tap import RawError
 from acp_agent.testing.transcript import Transcript
@@ -13,6 +16,29 @@ from tests.acceptance.acp.desk import MODEL, READ, edit, option, settle, shell
 
 NEXT = Rule(contains="next", since="prompt", turns=[Step(text="Going on.")])
 TOLD = Step(text="Die Grenze 📎 ist erhöht.\n\nZeile zwei.", reasoning="Done.", chunk=3, gap=0.002)
+
+
+def without_commands(transcript: Transcript) -> list[Mapping[str, Any]]:
+    return [update for update in transcript.updates if update["sessionUpdate"] != "available_commands_update"]
+
+
+async def test_an_editor_is_told_of_skills_and_takes_one_up(desk_of: DeskOf) -> None:
+    desk = desk_of(NEXT)
+    skill = desk.project / ".agents/skills/stamp"
+    skill.mkdir(parents=True)
+    (skill / "SKILL.md").write_text("---\nname: stamp\ndescription: Stamps.\n---\nStamp it.\n", encoding="utf-8")
+    trust(skill, desk.root / "state")
+    async with desk.editor() as editor:
+        session = await desk.session(editor)
+        await settle(editor)
+        (told_once,) = editor.transcript(session).updates
+        assert told_once["availableCommands"][0] == {
+            "name": "stamp",
+            "description": "Stamps.",
+            "input": {"hint": "what to do with it"},
+        }
+        await editor.prompt(session, "/stamp next")
+    assert '<skill name="stamp">\nStamp it.\n</skill>' in desk.server.requests[-1].messages[0]["content"]
 
 
 async def test_two_sessions_of_one_connection_do_not_wait_for_each_other(desk_of: DeskOf) -> None:
@@ -99,7 +125,7 @@ async def test_after_a_kill_the_whole_conversation_is_told_again_byte_for_byte(d
         assert told(replayed) == told(before)
         assert answer["modes"]["currentModeId"] == "ask"
         await settle(editor)
-        assert len(editor.transcript(session).updates) == len(after.updates)
+        assert len(without_commands(editor.transcript(session))) == len(without_commands(after))
         assert (await editor.prompt(session, "next")).text() == "Going on."
     seen = [message["content"] for message in desk.server.requests[-1].messages if message["role"] == "user"]
     assert seen == ["raise the limit\n  exactly 📎", "refuse this", "next"]
@@ -162,7 +188,7 @@ async def test_resume_tells_nothing_and_the_model_remembers(desk_of: DeskOf) -> 
         answer = await editor.resume_session(session, desk.project)
         assert set(answer) == {"modes", "configOptions"}
         await settle(editor)
-        assert editor.transcript(session).updates == ()
+        assert without_commands(editor.transcript(session)) == []
         await editor.prompt(session, "next")
     conversation = [(message["role"], message.get("content")) for message in desk.server.requests[-1].messages]
     assert conversation[-3:] == [("user", "remember 42"), ("assistant", "I will."), ("user", "next")]
