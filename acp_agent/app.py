@@ -75,6 +75,7 @@ class App:
     undo: Undo
     redact: Redactor
     places: GitWorkplaces
+    hooks: Hooks
 
     def loops(self) -> "Loops":
         """The loops of this store; their modules are imported only for them, since no turn of an editor needs them."""
@@ -92,6 +93,7 @@ class App:
             places=self.places,
             commands=SandboxedCommands(sandbox, self.redact),
             redact=self.redact,
+            hooks=self.hooks,
         )
 
 
@@ -206,7 +208,7 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
             conversations = Conversations(models, journal, sessions, runner, engine, bus)
             undo = Undo(state_dir(environ), journal, engine, places)
             talks = (sessions, conversations, undo)
-            yield App(environ, settings, journal, runner, engine, models, batches, *talks, redact, places)
+            yield App(environ, settings, journal, runner, engine, models, batches, *talks, redact, places, hooks)
     finally:
         with anyio.CancelScope(shield=True):
             await gateway.aclose()

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from acp_agent.domain.base import Frozen
 from acp_agent.domain.events import Event, Fact, GateFinished
+from acp_agent.domain.events_hooks import HookRan
 from acp_agent.domain.events_loop import (
     DoneChecked,
     IterationAccepted,
@@ -71,7 +72,8 @@ class LoopState(Frozen):
     `base` is the head of its branch: all that was accepted. `best` has the best value of each metric so far, `current`
     those of `base`, `measured` those of the change under judgement (None: could not be measured). `dry`, `same` and
     `flat` count iterations in a row, since the last rung of the ladder, without an accepted change, with the same
-    failure, without a better metric. `active` is the time in seconds that drivers spent.
+    failure, without a better metric. `hooks` have run around the iteration under way, `notes` are what they tell the
+    next agent. `active` is the time in seconds that drivers spent.
     """
 
     loop_id: str = ""
@@ -130,6 +132,8 @@ class LoopState(Frozen):
     told: int = 0
     change_refused: str = ""
     salvage: IterationSalvaged | None = None
+    hooks: tuple[HookRan, ...] = ()
+    notes: tuple[str, ...] = ()
     limited: int = 0
     limited_since: float | None = None
     paused: bool = False
@@ -199,7 +203,7 @@ def _worked(
         case IterationPlanned():
             fresh: dict[str, object] = {"run_id": None, "ran": None, "captured": None, "gates": ()}
             numbers = {"iteration": fact.iteration, "attempt": fact.attempt, "attempts": state.attempts + 1}
-            return {**fresh, **numbers, "measured": {}, "salvage": None, "phase": "planned"}
+            return {**fresh, **numbers, "measured": {}, "salvage": None, "hooks": (), "phase": "planned"}
         case IterationPrepared():
             return {"phase": "prepared", "base": fact.base}
         case IterationStarted():
@@ -217,6 +221,7 @@ def _worked(
                 "context_tokens": fact.context_tokens,
                 "last_note": fact.text or state.last_note,
                 "steered": state.steered[heard:],
+                "notes": state.notes if fact.reason == "interrupted" or fact.fault else (),
             }
         case IterationSalvaged():
             limited = state.limited + 1 if fact.until is not None else state.limited
@@ -320,6 +325,9 @@ def _told(state: LoopState, fact: Fact) -> dict[str, object]:
         case LoopSteered():
             fresh = {"dry": 0, "same": 0, "flat": 0, "rung": 0}
             return {**fresh, "steered": (*state.steered, fact.text), "parked": _unless_a_run(state.parked)}
+        case HookRan():
+            notes = (*state.notes, f"{fact.hook}: {fact.note}") if fact.note else state.notes
+            return {"hooks": (*state.hooks, fact), "notes": notes}
         case LoopChangeRefused():
             return {"change_refused": fact.why}
         case LoopPaused():

@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -26,15 +26,18 @@ from acp_agent.domain.events_loop import (
 from acp_agent.domain.loop import LoopState, fold_loop
 from acp_agent.domain.loop_spec import LoopSpec
 from acp_agent.domain.ports import Claim, Journal
+from acp_agent.domain.skill import SkillEntry
 from acp_agent.fleet.worktree import CommandRunner, GitWorkplaces
 from acp_agent.loops import steps
 from acp_agent.loops.decide import Moment, next_step
 from acp_agent.loops.handover import handover
+from acp_agent.loops.hooking import settle
 from acp_agent.loops.judging import Judging
 from acp_agent.loops.place import LoopPlace
 from acp_agent.loops.steps import Step
 from acp_agent.loops.working import Working
 from acp_agent.runs.bus import Bus
+from acp_agent.runs.hooks import Hooks
 from acp_agent.runs.ids import new_id
 from acp_agent.runs.port import Engine
 from acp_agent.runs.runner import Runner
@@ -59,6 +62,9 @@ class LoopParts:
     redact: Callable[[str], str]
     agent: Callable[[LoopState, str], Awaitable[LoopAgent]]
     reread: Reread
+    environ: Mapping[str, str]
+    hooks: Hooks = field(default_factory=Hooks)
+    skills: Callable[[str], tuple[SkillEntry, ...]] = lambda cwd: ()
 
 
 @dataclass(slots=True)
@@ -119,6 +125,7 @@ class LoopDriver:
 
     async def _go_on(self) -> str:
         while True:
+            await settle(self)
             step = next_step(self.state, self._moment())
             if isinstance(step, steps.Plan) and await self._has_changed():
                 continue

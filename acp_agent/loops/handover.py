@@ -40,6 +40,7 @@ def prompt_for(state: LoopState, spec: LoopSpec) -> str:
     if state.salvage is not None or state.attempt > 1:
         parts.append("The last attempt was cut off; the files are again as they were before it. Begin anew.")
     parts += [f"The person you work for says: {text}" for text in state.steered]
+    parts += [f"Note of the hook {note}" for note in state.notes]
     parts.append(
         f"This is iteration {state.iteration} of at most {spec.max_iter}. Make one change now. It is committed for you"
         " if it passes the checks, which run after you have ended, in a tree of their own; what you say of them counts"

@@ -1,7 +1,7 @@
 """The loops of a store: found by name, started or gone on with, driven, steered, and what becomes of their results."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
@@ -9,6 +9,7 @@ import anyio.to_thread
 
 from acp_agent.config.paths import database_path, state_dir
 from acp_agent.config.projects import Project
+from acp_agent.config.skills import find_skills
 from acp_agent.domain.budget import Cap
 from acp_agent.domain.errors import AcpAgentError, ExitCode, NothingSelected, Refused, UsageError
 from acp_agent.domain.events import Event, Fact
@@ -25,6 +26,7 @@ from acp_agent.domain.loop import LoopState, fold_loop
 from acp_agent.domain.loop_spec import LoopSpec
 from acp_agent.domain.ports import Journal, NewStream
 from acp_agent.domain.request import Workplace
+from acp_agent.domain.skill import SkillEntry
 from acp_agent.fleet import land
 from acp_agent.fleet.repository import Repository, dirty_files, repository
 from acp_agent.fleet.worktree import CommandRunner, GitWorkplaces
@@ -34,6 +36,7 @@ from acp_agent.loops.place import LoopPlace
 from acp_agent.loops.resolve import LoopAsk, Resolved, resolve
 from acp_agent.loops.rules import flags_of, spec_of
 from acp_agent.runs.bus import Bus, Subscription
+from acp_agent.runs.hooks import Hooks
 from acp_agent.runs.ids import new_id
 from acp_agent.runs.models import Models
 from acp_agent.runs.port import Engine
@@ -73,6 +76,7 @@ class Loops:
     places: GitWorkplaces
     commands: CommandRunner
     redact: Callable[[str], str]
+    hooks: Hooks = field(default_factory=Hooks)
 
     async def ready(self, ask: LoopAsk, *, fresh: bool = False) -> Ready:
         """Start the loop that `ask` names, or find the one to go on with; spends nothing.
@@ -284,7 +288,14 @@ class Loops:
             redact=self.redact,
             agent=self._escalated,
             reread=self._reread,
+            environ=self.environ,
+            hooks=self.hooks,
+            skills=self._skills,
         )
+
+    def _skills(self, cwd: str) -> tuple[SkillEntry, ...]:
+        """The skills on offer to runs over a project in `cwd`, as its person has it checked out."""
+        return find_skills(Path(cwd), self.environ, self.models.settings.table.skills.disabled).entries
 
     async def _escalated(self, state: LoopState, role: str) -> LoopAgent:
         """Who works as `role`; its own model, else that of the loop."""

@@ -1,6 +1,9 @@
 """The agent's part of an iteration: its run is an ordinary one, in the loop's tree, without gates and commit."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import anyio.to_thread
 
 from acp_agent.domain.errors import AcpAgentError
 from acp_agent.domain.events import ApprovalAsked, ApprovalGiven, Event, ModelReplied
@@ -9,6 +12,7 @@ from acp_agent.domain.request import RunRequest, Workplace
 from acp_agent.domain.run import RunState, fold
 from acp_agent.domain.tool import Risk
 from acp_agent.loops.handover import cut, prompt_for
+from acp_agent.loops.hooking import hooks_of_project
 from acp_agent.runs.instructions import instructions_for
 
 if TYPE_CHECKING:
@@ -105,6 +109,8 @@ class Working:
             raise ValueError("a loop begins with its agent")
         path = driver.place.path()
         top = state.work.worktree if state.work else None
+        # What a person has checked out and trusted, never what an iteration may have changed.
+        own = str(Path(state.work.root) / state.work.subdir) if state.work else path
         return RunRequest(
             prompt=prompt_for(state, spec),
             title=f"{state.name}: iteration {state.iteration}",
@@ -121,6 +127,8 @@ class Working:
             commit=False,
             limits=agent.limits,
             scopes=(f"loop:{driver.claim.stream_id}", *state.scopes),
+            skills=await anyio.to_thread.run_sync(driver.parts.skills, own),
+            hooks=await hooks_of_project(driver),
         )
 
 
