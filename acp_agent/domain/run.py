@@ -40,7 +40,7 @@ from acp_agent.domain.events import (
 from acp_agent.domain.events_files import FilesSnapshot, Undone
 from acp_agent.domain.events_hooks import HookRan
 from acp_agent.domain.events_skills import SkillActivated
-from acp_agent.domain.hook import HookEvent, noted
+from acp_agent.domain.hook import BEFORE, HookEvent, noted
 from acp_agent.domain.message import AssistantMessage, Message, ToolCall, ToolMessage, UserMessage
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.skill import ActiveSkill
@@ -128,8 +128,9 @@ class RunState(Frozen):
         return tuple(open_call for open_call in self.calls if open_call.phase == "started")
 
     def hooked(self, event: HookEvent, call_id: str | None = None) -> frozenset[str]:
-        """Names of the hooks that have run at `event`, for the call where there is one."""
-        return frozenset(ran.hook for ran in self.hooks if (ran.event, ran.call_id) == (event, call_id))
+        """Hooks that need not run again at `event`, for the call if there is one; before a thing only a yes counts."""
+        ran = (one for one in self.hooks if (one.event, one.call_id) == (event, call_id))
+        return frozenset(one.hook for one in ran if event not in BEFORE or one.outcome == "passed")
 
     @property
     def text(self) -> str:

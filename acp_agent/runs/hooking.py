@@ -60,10 +60,11 @@ async def settle(driver: "Driver") -> None:
     heard = await _hear(driver, "before_run", {"prompt": driver.request.prompt})
     if heard is None:
         return
+    # One transaction: a refusal on record whose end a crash cut off would have been heard already.
+    ended = (RunEnded(reason="error", message=heard.refusal),) if heard.refusal else ()
     if heard.facts:
-        await driver.record(*heard.facts)
-    if heard.refusal:
-        await driver.record(RunEnded(reason="error", message=heard.refusal))
+        await driver.record(*heard.facts, *ended)
+    if ended:
         return
     for finished in state.finished:
         said = _result_said(finished)
@@ -93,8 +94,11 @@ def any_hooks(driver: "Driver") -> bool:
 async def _hear(
     driver: "Driver", event: HookEvent, said: dict[str, Any], tool: str | None = None, call_id: str | None = None
 ) -> Heard | None:
-    """What the hooks say; None where the run was cancelled, or its time was up, before they had said it."""
-    with anyio.move_on_after(driver.budget_left()) as scope:
+    """What the hooks say; None where the run was cancelled, or its time was up, before they had said it.
+
+    The time of the run does not cut `before_run` short: a last call is made at a limit, and none before its yes.
+    """
+    with anyio.move_on_after(None if event == "before_run" else driver.budget_left()) as scope:
         driver.begin(scope)
         heard = await _heard_of(driver, event, said, tool, call_id)
         driver.effect = None

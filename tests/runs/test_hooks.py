@@ -11,6 +11,7 @@ import pytest
 
 from acp_agent.app import App
 from acp_agent.config.trust import trust
+from acp_agent.domain.budget import Limits
 from acp_agent.domain.errors import Refused
 from acp_agent.domain.events import (
     ApprovalAsked,
@@ -312,6 +313,18 @@ async def test_a_hook_for_a_result_on_record_runs_when_the_run_goes_on(
     assert state.reason == "end_turn"
     assert [one[3] for one in ran(events)] == ["heard", "heard"]
     assert [message.text.count("[note of the hook") for message in state.messages if message.role == "tool"] == [1, 1]
+
+
+async def test_no_model_is_asked_before_the_yes_of_a_hook_that_outlasts_the_time_of_the_run(
+    open_agent: OpenAgent, request_in: MakeRequest
+) -> None:
+    config = hook("before_run", "sleep 0.5; echo too late >&2; exit 2")
+    with ModelServer([]) as server:
+        async with open_agent(server, config) as app:
+            state, events = await driven(app, request_in(limits=Limits(max_time=0.1)))
+            assert server.requests == ()
+    assert [one[1] for one in ran(events)] == ["blocked"]
+    assert state.reason == "error"
 
 
 async def test_hooks_around_an_iteration_are_heard_by_whoever_asks(project: Path) -> None:
