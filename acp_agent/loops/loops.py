@@ -16,6 +16,7 @@ from acp_agent.domain.events import Event, Fact
 from acp_agent.domain.events_loop import (
     LoopAgent,
     LoopChanged,
+    LoopEnded,
     LoopPaused,
     LoopResumed,
     LoopStarted,
@@ -128,7 +129,12 @@ class Loops:
         """End a loop after its iteration, or now; one that nobody drives is ended here."""
         await self._tell(loop_id, LoopStopAsked(now=now, note=note))
         row = self._row(loop_id)
-        if row is not None and not row.driven:
+        if row is None or row.driven:
+            return
+        if (await self.state(loop_id)).spec is None:
+            # One over several projects: nothing of its own is under way.
+            await self.journal.note(loop_id, [LoopEnded(reason="cancelled", message=note)], "cli")
+        else:
             await self.drive(loop_id, Invocation(turns=0))
 
     async def accept(self, loop_id: str) -> str:
@@ -156,6 +162,7 @@ class Loops:
 
     async def _landable(self, loop_id: str) -> LoopState:
         state = await self.state(loop_id)
+        self._work(state)
         row = self._row(loop_id)
         if row is not None and row.driven:
             raise Refused(f"{loop_id} is worked on", hint=f"acp pause {loop_id}")
@@ -167,7 +174,7 @@ class Loops:
 
     def _work(self, state: LoopState) -> Workplace:
         if state.work is None:
-            raise UsageError(f"{state.loop_id} is a loop over several projects", hint=f"acp show {state.loop_id}")
+            raise UsageError("it is a loop over several projects: each has one of its own", hint="acp show says which")
         return state.work
 
     async def _tidy(self, state: LoopState) -> None:

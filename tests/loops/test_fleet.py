@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from acp_agent.config.trust import trust
-from acp_agent.domain.errors import Refused
+from acp_agent.domain.errors import Refused, UsageError
 from acp_agent.domain.fleet_loop import FleetState, Member, next_project
 from acp_agent.loops.driver import Invocation
 from acp_agent.loops.fleet import Fleet, fleet_exit_of
@@ -75,6 +75,22 @@ async def test_turns_go_where_changes_are_accepted_and_add_up(fleet_world: World
         budgets = await spent(app)
         assert budgets[f"loop:{state.loop_id}"] == pytest.approx(state.cost)
     assert git(fleet_world.root / "other", "branch", "--list", "acp/*") == ""
+
+
+async def test_a_person_ends_the_whole_and_lands_each_project(fleet_world: World) -> None:
+    state, _, _ = await drive_fleet(fleet_world, turns=2)
+    async with fleet_world.app() as app:
+        loops = app.loops()
+        with pytest.raises(UsageError, match="over several projects"):
+            await loops.accept(state.loop_id)
+        await loops.stop(state.loop_id, now=True, note="enough")
+        ended = await Fleet(loops).state(state.loop_id)
+        assert ended.ended is not None
+        assert (ended.ended.reason, ended.ended.message) == ("cancelled", "enough")
+        head = await loops.accept(state.members["good"].loop_id)
+        assert git(fleet_world.root / "good", "rev-parse", "main") == head
+    again, _, _ = await drive_fleet(fleet_world, turns=0)
+    assert again.loop_id != state.loop_id
 
 
 async def test_one_budget_holds_for_all_projects(fleet_world: World) -> None:
