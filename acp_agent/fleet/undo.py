@@ -97,6 +97,7 @@ class Undo:
             if not lines:
                 raise _nothing(run_id, unrecorded)
             plan = await anyio.to_thread.run_sync(partial(_plan, self._kept(run_id), root, lines))
+            plan = replace(plan, made=found.made(ask.to_step))
             fact = Undone(to_step=ask.to_step)
             return replace(await self._carry_out(run_id, state, plan, fact, ask.skip), unrecorded=unrecorded)
 
@@ -141,7 +142,10 @@ class Undo:
         if not changed:
             raise _refused(run_id, plan.problems)
         kept = self._kept(run_id)
-        changes = [FileChange(path=one.path, before=one.expected, after=one.wanted) for one in changed]
+        changes = [
+            FileChange(path=one.path, before=plan.current.get(one.path, one.expected), after=one.wanted)
+            for one in changed
+        ]
         paths = tuple(printable(path_of(one.path)) for one in changed)
 
         def apply() -> str:

@@ -40,6 +40,11 @@ class History:
         """The paths the run changed after a step, sorted."""
         return sorted({entry.change.path for entry in self.entries if entry.step > after_step and not entry.ours})
 
+    def made(self, after_step: int) -> list[str]:
+        """The paths that were not there at some moment after a step, and that the run made."""
+        made = (entry for entry in self.entries if entry.step > after_step and entry.change.before is None)
+        return sorted({entry.change.path for entry in made})
+
 
 def history(events: Iterable[Event], load: Load) -> History:
     """The history on record. `load` gives a kept list of changes; what it raises goes through."""

@@ -31,13 +31,19 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """A restoration that was checked. `problems` say by path why it cannot be; `done` paths are as wanted already."""
+    """A restoration that was checked. `problems` say by path why it cannot be; `done` paths are as wanted already.
+
+    `current` are the states of those that are neither, permission bits included. `made` are all paths the run ever
+    made: folders that held nothing else go with them.
+    """
 
     workspace: Workspace
     kept: Kept
     targets: Sequence[Target]
     problems: Mapping[str, str]
     done: Collection[str]
+    current: Mapping[str, FileState | None]
+    made: Collection[str] = ()
 
     def apply(self) -> None:
         """Keep what stands there, then change it. Raises OSError; what was changed until then stays, to go on later."""
@@ -56,12 +62,15 @@ class Restore:
                 data = self.kept.get(target.wanted.digest)
                 assert data is not None
                 _put(self.workspace, path_of(target.path), target.wanted, data)
+        for path in sorted(map(path_of, self.made), key=lambda one: -one.count("/")):
+            _remove_empty(self.workspace, path, wanted)
 
 
 def checked(workspace: Workspace, kept: Kept, targets: Sequence[Target]) -> Restore:
     """`targets` held against what stands in the workspace; nothing is changed."""
     problems: dict[str, str] = {}
     done: set[str] = set()
+    found: dict[str, FileState | None] = {}
     leaving = {path_of(target.path) for target in targets if target.wanted is None}
     for target in targets:
         path = path_of(target.path)
@@ -74,7 +83,9 @@ def checked(workspace: Workspace, kept: Kept, targets: Sequence[Target]) -> Rest
             done.add(target.path)
         elif (problem := _problem(workspace, kept, target, current, leaving)) is not None:
             problems[target.path] = problem
-    return Restore(workspace, kept, targets, problems, done)
+        else:
+            found[target.path] = current
+    return Restore(workspace, kept, targets, problems, done, found)
 
 
 def look(workspace: Workspace, path: str, *, by_time: bool = False) -> FileState | None:
@@ -160,9 +171,14 @@ def _bytes(parent: int, name: str) -> bytes:
 
 
 def _remove(workspace: Workspace, path: str, wanted: Collection[str]) -> None:
-    """Delete a file or link, and the directories that held nothing else and will hold nothing wanted."""
+    """Delete a file or link, and the folders that held nothing else."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), workspace.parent(path) as (parent, name):
         os.unlink(name, dir_fd=parent)
+    _remove_empty(workspace, path, wanted)
+
+
+def _remove_empty(workspace: Workspace, path: str, wanted: Collection[str]) -> None:
+    """Delete the folders above `path` that hold nothing, and will hold nothing wanted."""
     folder, _, _ = path.rpartition("/")
     while folder and not any(other.startswith(f"{folder}/") for other in wanted):
         try:

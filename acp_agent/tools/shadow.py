@@ -215,7 +215,7 @@ class Shadow:
 
     def _update(self, paths: Sequence[bytes], deadline: float) -> None:
         top = os.fsencode(self.place.top)
-        odd = [path for path in paths if _is_odd(top + b"/" + path)]
+        odd = [path for path in paths if not _stands(top, path)]
         if odd:
             nothing = b"0" * (64 if self.place.sha256 else 40)
             lines = b"".join(b"0 %s\t%s\0" % (nothing, path) for path in odd)
@@ -293,13 +293,22 @@ def _is_below(path: bytes, others: Collection[bytes]) -> bool:
     return False
 
 
-def _is_odd(path: bytes) -> bool:
-    """Whether a pipe, a socket or the like stands there, which git cannot take."""
+def _stands(top: bytes, path: bytes) -> bool:
+    """Whether a file or link is there that git can take, below real folders.
+
+    What else stood there is gone: a pipe, a folder or a link in its place, or in the place of one of its folders.
+    """
+    place = top
+    *folders, name = path.split(b"/")
     try:
-        mode = os.lstat(path).st_mode
+        for folder in folders:
+            place = place + b"/" + folder
+            if not stat.S_ISDIR(os.lstat(place).st_mode):
+                return False
+        mode = os.lstat(place + b"/" + name).st_mode
     except OSError:
         return False
-    return not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode))
+    return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
 
 
 def _parsed_modes(text: bytes) -> dict[bytes, str]:

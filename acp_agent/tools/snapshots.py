@@ -15,7 +15,7 @@ from acp_agent.domain.events_files import MAX_PATHS, FilesSnapshot
 from acp_agent.tools.census import lost
 from acp_agent.tools.kept import Kept, sweep
 from acp_agent.tools.sandbox.model import exposes_home
-from acp_agent.tools.shadow import Difference, Entry, Shadow
+from acp_agent.tools.shadow import BUDGET, Difference, Entry, Shadow
 from acp_agent.tools.shadow_git import NoSnapshot
 from acp_agent.tools.shadow_place import ShadowPlace
 from acp_agent.tools.workspace import digest, printable
@@ -27,10 +27,11 @@ _PATIENCE = 3
 
 @dataclass
 class ShadowSnapshots:
-    """Implements `domain.ports.Snapshots`. `state` is the state directory."""
+    """Implements `domain.ports.Snapshots`. `state` is the state directory, `budget` the seconds of one snapshot."""
 
     state: Path
     environ: Mapping[str, str]
+    budget: float = BUDGET
     _shadows: dict[str, Shadow] = field(default_factory=dict)
     _failures: dict[str, int] = field(default_factory=dict)
     _counts: dict[tuple[str, str], dict[bytes, int] | None] = field(default_factory=dict)
@@ -116,7 +117,8 @@ class ShadowSnapshots:
             if exposes_home(real):
                 raise NoSnapshot(f"{real} holds the home directory, which is never copied")
             sweep(self.state, time.time())
-            self._shadows[root] = Shadow(ShadowPlace.of(self.state, real, self.environ), self.environ)
+            place = ShadowPlace.of(self.state, real, self.environ)
+            self._shadows[root] = Shadow(place, self.environ, budget=self.budget)
         return self._shadows[root]
 
 
