@@ -76,6 +76,10 @@ def _branch_folders(private: Path, common: Path) -> Iterator[Path]:
         return
     for base in (common, common / "logs"):
         folder = (base / branch).parent
-        # Where all branches are packed it does not exist; git removes it again when it is empty.
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            # Where all branches are packed it does not exist; git removes it again when it is empty.
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            # A repository of somebody else's: then it cannot be written from inside either.
+            continue
         yield folder

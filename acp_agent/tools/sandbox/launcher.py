@@ -193,7 +193,7 @@ def child(spec: dict[str, Any], program: list[str], version: int) -> None:
         confine(spec, version)
         apply_filter(instructions)
     except OSError as error:
-        os.write(2, f"landlock: {error.args[-1]}\n".encode())
+        os.write(2, f"landlock: {error}\n".encode())
         os._exit(125)
     try:
         # Not execvp: it imports a module, whose file cannot be read any more.
