@@ -92,7 +92,10 @@ def _source(environ: Mapping[str, str]) -> TomlSource | None:
 
 def settings_not_in_force(settings: Settings) -> list[str]:
     """The keys set in config.toml that this version does not act on."""
-    return [shown_key(key) for key in NOT_IN_FORCE if _is_set(settings.table, key)]
+    found = [shown_key(key) for key in NOT_IN_FORCE if _is_set(settings.table, key)]
+    for group, tables in (("tools", settings.table.tools), ("mcp", settings.table.mcp)):
+        found += [shown_key((group, name, "egress")) for name, table in tables.items() if table.egress]
+    return found
 
 
 def resolve_chain(settings: Settings, name: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from inline_snapshot import snapshot
 
 from acp_agent.config.problem import FileError
 from acp_agent.config.projects import load_projects
-from acp_agent.config.settings import load_settings, settings_problems
+from acp_agent.config.settings import load_settings, settings_not_in_force, settings_problems
 from acp_agent.config.tools import TAKEN, declared_tools, tool_secrets
 from acp_agent.domain.declared import CommandCall, DeclaredTool, HttpCall
 from acp_agent.domain.tool import Risk
@@ -87,6 +87,12 @@ def test_a_command_and_an_http_call_are_tools(write) -> None:
         ),
     )
     assert tool_secrets(settings.table, environ) == ["p-0123456789", "w-0123456789"]
+
+
+def test_egress_of_a_tool_or_a_server_is_said_not_to_be_in_force(write) -> None:
+    text = GOOD + '[tools.net]\ndescription = "x"\nrisk = 3\ncommand = ["x"]\negress = ["registries"]\n'
+    text += '[mcp.web]\ncommand = "x"\negress = ["example.org"]\n'
+    assert settings_not_in_force(load_settings(write(text))) == ["tools.net.egress", "mcp.web.egress"]
 
 
 def test_a_tool_whose_variable_is_not_set_is_left_out_and_said_so(write) -> None:
