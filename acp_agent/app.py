@@ -18,12 +18,14 @@ from acp_agent.config.settings import (
     Settings,
     load_settings,
     resolve_keys,
+    reviewer_of,
 )
 from acp_agent.config.settings_tables import Prices
 from acp_agent.config.skills import activate
 from acp_agent.config.tools import declared_tools as tools_declared
 from acp_agent.config.tools import tool_secrets
 from acp_agent.domain.errors import UsageError
+from acp_agent.domain.policy import InForce
 from acp_agent.domain.ports import Tools
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.request import RunRequest
@@ -37,6 +39,7 @@ from acp_agent.llm.prices import PriceTable
 from acp_agent.llm.provider import ModelPrice, Provider
 from acp_agent.llm.sources import providers_of
 from acp_agent.observe.logs import logs_on_stderr
+from acp_agent.runs.allowances import Allowances
 from acp_agent.runs.bus import Bus
 from acp_agent.runs.conversations import Conversations
 from acp_agent.runs.hooks import Hooks
@@ -73,6 +76,7 @@ class App:
     sessions: Sessions
     conversations: Conversations
     undo: Undo
+    allowances: Allowances
     redact: Redactor
     places: GitWorkplaces
     hooks: Hooks
@@ -153,6 +157,8 @@ def _tools(
             lines=tuple(missing),
             patches=prefers_patches(request.models),
             source=hub.open(servers, Path(path), attended=request.attended, read_only=request.read_only),
+            gates=tuple(gate.run for gate in request.gates),
+            private=settings.private,
         )
 
     return tools_of
@@ -163,6 +169,16 @@ def _hooks(settings: Settings, environ: Mapping[str, str], redact: Redactor, san
     scripts = config_file(environ).parent / "hooks"
     shown = replace(sandbox, readable=(*sandbox.readable, scripts))
     return Hooks(hooks_of(settings.table.hooks, CONFIG_FILE), shown, redact)
+
+
+def _policy(settings: Settings, allowances: Allowances) -> Callable[[RunRequest], Awaitable[InForce]]:
+    policy = settings.policy.model_copy(update={"reviewer": reviewer_of(settings)})
+
+    async def in_force(request: RunRequest) -> InForce:
+        granted = await allowances.rules(request.role, request.workplace.root)
+        return policy.and_rules(granted)
+
+    return in_force
 
 
 def _crash_points(environ: Mapping[str, str]) -> Callable[[str], None] | None:
@@ -200,14 +216,16 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
             snapshots = ShadowSnapshots(state_dir(environ), environ)
             tools = _tools(redact, sandbox, settings, environ, hub)
             hooks = _hooks(settings, environ, redact, sandbox)
-            runner = Runner(Parts(journal, gateway, tools, places, snapshots, bus, hooks, redact))
+            allowances = Allowances(journal)
+            policy = _policy(settings, allowances)
+            runner = Runner(Parts(journal, gateway, tools, places, snapshots, bus, hooks, redact, policy))
             engine = LocalEngine(journal, runner, owner_of_this_process())
             models = Models(settings, environ, gateway)
             batches = Batches(environ, cwd, models, journal, runner, engine, bus)
             sessions = Sessions(journal)
-            conversations = Conversations(models, journal, sessions, runner, engine, bus)
+            conversations = Conversations(models, journal, sessions, runner, engine, bus, allowances)
             undo = Undo(state_dir(environ), journal, engine, places)
-            talks = (sessions, conversations, undo)
+            talks = (sessions, conversations, undo, allowances)
             yield App(environ, settings, journal, runner, engine, models, batches, *talks, redact, places, hooks)
     finally:
         with anyio.CancelScope(shield=True):

@@ -59,10 +59,25 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A person must decide about this call, which weighs `weight`."""
+    """A person must decide about this call, which weighs `weight`; `why` says what asks for it.
+
+    `always`: such calls may be allowed always. `needed` different approvers must say yes.
+    """
 
     call: OpenCall
     weight: Weight
+    why: str = ""
+    always: bool = False
+    needed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Consult:
+    """The reviewer, asked as `model`, gives its opinion on a call that cannot be taken back."""
+
+    call: OpenCall
+    weight: Weight
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +119,5 @@ class Finish:
     message: str = ""
 
 
-Action = (
-    Stop | Prepare | Park | Think | Forget | Act | Recover | Answer | Ask | Check | Limit | Verify | Commit | Finish
-)
+_OfCalls = Act | Recover | Answer | Ask | Consult
+Action = Stop | Prepare | Park | Think | Forget | _OfCalls | Check | Limit | Verify | Commit | Finish

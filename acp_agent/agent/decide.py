@@ -3,8 +3,6 @@
 New behaviour is a new action, never a flag here.
 """
 
-from collections.abc import Mapping
-
 from acp_agent.agent.actions import (
     Action,
     Check,
@@ -18,24 +16,19 @@ from acp_agent.agent.actions import (
     Think,
     Verify,
 )
-from acp_agent.agent.calls import next_call
+from acp_agent.agent.calls import Scene, next_call
 from acp_agent.agent.route import next_candidate
 from acp_agent.domain.blast import Excess, beyond
 from acp_agent.domain.budget import reached
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import RunState
-from acp_agent.domain.tool import ToolSpec
-from acp_agent.domain.weight import Weights
 
 ANSWER_TRIES = 2
 GATE_WORDS = 600
 
 
-def next_action(state: RunState, specs: Mapping[str, ToolSpec], weights: Weights, elapsed: float) -> Action:
-    """What to do next. `specs` are the tools on offer by name, `weights` those of the open calls by call id.
-
-    `elapsed` are the seconds that drivers spent on the run.
-    """
+def next_action(state: RunState, scene: Scene, elapsed: float) -> Action:
+    """What to do next. `scene` decides the open calls; `elapsed` are the seconds that drivers spent on the run."""
     request = state.request
     if request is None or state.ended:
         return Stop()
@@ -50,7 +43,7 @@ def next_action(state: RunState, specs: Mapping[str, ToolSpec], weights: Weights
     if excess := _beyond(state, request, elapsed):
         return Park(excess)
     if state.calls:
-        return next_call(state, request, specs, weights, elapsed)
+        return next_call(state, request, scene, elapsed)
     if _unchecked(state, request):
         return Check()
     ending = _ending(state, request)

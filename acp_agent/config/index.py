@@ -10,7 +10,7 @@ from acp_agent.config.names import name_problem
 from acp_agent.config.paths import resolved
 from acp_agent.config.toml_source import read_toml
 
-TOP_KEYS = frozenset({"version", "defaults", "gates", "budget", "targets", "projects", "tasks", "hooks"})
+TOP_KEYS = frozenset({"version", "defaults", "gates", "budget", "targets", "projects", "tasks", "hooks", "policy"})
 DEFAULTS_KEYS = frozenset(
     ["agent", "role", "isolation", "branch", "setup", "timeout", "idle", "max_cost", "protect", "gates", "on_fail"]
 )

@@ -23,11 +23,13 @@ from acp_agent.config.projects_tables import (
     ProjectTable,
     TaskTable,
 )
+from acp_agent.config.rules import rules_of
 from acp_agent.config.tables import checked, problem_at
 from acp_agent.config.toml_source import TomlSource, read_toml
 from acp_agent.domain.base import Frozen
 from acp_agent.domain.hook import Hook
 from acp_agent.domain.request import Gate
+from acp_agent.domain.rules import Rule
 
 HINT_MISSING = "acp init writes one for the git repositories it finds"
 
@@ -108,6 +110,11 @@ class ProjectsFile:
     def path(self) -> Path:
         """Where the file lies."""
         return self.source.path
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Its rules, which only tighten."""
+        return rules_of(self.table.policy, self.source, "project")
 
     def commands(self) -> tuple[Command, ...]:
         """Every command the file would run; each needs trust."""

@@ -11,6 +11,7 @@ from acp_agent.config.loop_meaning import project_loop_problems
 from acp_agent.config.names import printable
 from acp_agent.config.nearness import nearest
 from acp_agent.config.problem import Problem
+from acp_agent.config.rules import rule_problems
 from acp_agent.config.schema_text import load_schema, parse_schema_table
 from acp_agent.config.tables import problem_at, tables_in
 from acp_agent.config.toml_source import Key, TomlSource
@@ -20,6 +21,7 @@ from acp_agent.domain.errors import UsageError
 def meaning_problems(source: TomlSource) -> Iterator[Problem]:
     """Unknown or repeated gates, unknown targets, schemas of tasks that do not parse, and loops."""
     yield from _gate_problems(source)
+    yield from rule_problems(source, "project")
     targets = dict(tables_in(source.data, "targets"))
     folder = source.path.absolute().parent
     for name, task in tables_in(source.data, "tasks"):

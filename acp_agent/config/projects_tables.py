@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from acp_agent.config.hook_tables import ProjectHooksTable
 from acp_agent.config.limits_tables import LimitsTable
+from acp_agent.config.rules import ProjectPolicyTable
 from acp_agent.config.tables import Items, Money, Name, Seconds, Table, Tags, Text, Texts, plain
 
 VERSION = 1
@@ -165,3 +166,4 @@ class ProjectsTable(Table):
     projects: dict[Name, ProjectTable] = Field(default_factory=dict)
     tasks: dict[Name, TaskTable] = Field(default_factory=dict)
     hooks: ProjectHooksTable = Field(default_factory=ProjectHooksTable)
+    policy: ProjectPolicyTable = Field(default_factory=ProjectPolicyTable)

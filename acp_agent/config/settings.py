@@ -8,16 +8,19 @@ from acp_agent.config.names import printable, shown_key
 from acp_agent.config.nearness import nearest
 from acp_agent.config.paths import config_file
 from acp_agent.config.problem import FileError, Problem, by_line, raise_first
+from acp_agent.config.rules import ManagedTable, PolicyTable, managed_files, rule_problems, rules_of
 from acp_agent.config.settings_tables import Prices, Provider, Role, SettingsTable
 from acp_agent.config.tables import checked, problem_at, tables_in
 from acp_agent.config.toml_source import Key, TomlSource, read_toml
 from acp_agent.config.tools import tool_problems
 from acp_agent.domain.errors import UsageError
+from acp_agent.domain.policy import InForce
 
 Aliases = Mapping[str, Sequence[str]]
 
 DEFAULT_ROLE = "coder"
 DEFAULT_ALIAS = "main"
+REVIEWER_ROLE = "reviewer"
 MAKERS = {"claude": "anthropic", "gemini": "gemini", "mistral": "mistral", "deepseek": "deepseek"}
 """Whose models are called so, for a hint; the others are taken for OpenAI's."""
 NOT_IN_FORCE: tuple[tuple[str, ...], ...] = (
@@ -30,10 +33,15 @@ NOT_IN_FORCE: tuple[tuple[str, ...], ...] = (
 
 @dataclass(frozen=True)
 class Settings:
-    """config.toml, checked; without a file all defaults. `path` is None where there is no file."""
+    """config.toml, checked; without a file all defaults. `path` is None where there is no file.
+
+    `policy` has the rules of an administrator's files too, and `private` the names of files that both of them add.
+    """
 
     table: SettingsTable = field(default_factory=SettingsTable)
     path: Path | None = None
+    policy: InForce = field(default_factory=InForce)
+    private: tuple[str, ...] = ()
 
     def role(self, name: str) -> Role:
         """The role `name`; `coder` exists without being defined. Raises UsageError for an unknown one."""
@@ -66,17 +74,37 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     Raises UsageError with the first problem and the number of the others.
     """
     source = _source(environ)
-    if source is None:
-        return Settings()
-    table, found = _checked(source)
+    table, found = (SettingsTable(), []) if source is None else _checked(source)
     raise_first(found, "mend this line; acp doctor lists every problem")
     assert table is not None
-    return Settings(table, source.path)
+    tables = _managed(environ)
+    rules = [rule for policy, file in tables for rule in rules_of(policy, file, "managed")]
+    if source is not None:
+        tables.append((table.policy, source))
+        rules += rules_of(table.policy, source, "user")
+    denies = any(policy.unattended == "deny" for policy, _ in tables)
+    in_force = InForce(rules=tuple(rules), unattended="deny" if denies else "park")
+    private = tuple(name for policy, _ in tables for name in policy.private)
+    return Settings(table, source.path if source else None, in_force, private)
+
+
+def _managed(environ: Mapping[str, str]) -> list[tuple[PolicyTable, TomlSource]]:
+    """What administrators say. Raises FileError: a file that cannot be read may forbid anything."""
+    found = []
+    for path in managed_files(environ):
+        source = read_toml(path, "ACP_MANAGED_CONFIG names a file that must exist")
+        table = checked(ManagedTable, source)
+        wrong = [*(table if isinstance(table, list) else []), *rule_problems(source, "managed")]
+        raise_first(wrong, "ask whoever administers this machine")
+        assert not isinstance(table, list)
+        found.append((table.policy, source))
+    return found
 
 
 def settings_problems(environ: Mapping[str, str]) -> list[Problem]:
     """Everything wrong with the user's settings, in the order of its lines."""
     try:
+        _managed(environ)
         source = _source(environ)
     except FileError as error:
         return [error.problem]
@@ -120,6 +148,12 @@ def model_for(
     named = (flag, environ.get("ACP_MODEL"), task, project, settings.role(role).model, default)
     chosen = next((name for name in named if name), None)
     return None if chosen is None else resolve_chain(settings, chosen)
+
+
+def reviewer_of(settings: Settings) -> tuple[str, ...]:
+    """The models of `[roles.reviewer]`, which may give a second opinion at risk 4; none where it names no model."""
+    role = settings.table.roles.get(REVIEWER_ROLE)
+    return resolve_chain(settings, role.model) if role is not None and role.model else ()
 
 
 def resolve_keys(provider: Provider, environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -169,7 +203,9 @@ def _whole(name: str) -> str:
 def _checked(source: TomlSource) -> tuple[SettingsTable | None, list[Problem]]:
     table = checked(SettingsTable, source)
     shape = table if isinstance(table, list) else []
-    return (None if isinstance(table, list) else table), by_line([*shape, *_meaning_problems(source)])
+    return (None if isinstance(table, list) else table), by_line(
+        [*shape, *_meaning_problems(source), *rule_problems(source, "user")]
+    )
 
 
 def _meaning_problems(source: TomlSource) -> Iterator[Problem]:

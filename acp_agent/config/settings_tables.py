@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from acp_agent.config.hook_tables import OwnHooksTable
 from acp_agent.config.limits_tables import LimitsTable, UserLimits
+from acp_agent.config.rules import PolicyTable
 from acp_agent.config.tables import Items, Money, Name, Seconds, Table, Text, Texts, plain
 from acp_agent.config.tools_tables import DeclaredToolTable, ToolServer
 from acp_agent.domain.policy import Mode
@@ -110,4 +111,5 @@ class SettingsTable(Table):
     sandbox: Sandbox = Field(default_factory=Sandbox)
     skills: SkillsTable = Field(default_factory=SkillsTable)
     hooks: OwnHooksTable = Field(default_factory=OwnHooksTable)
+    policy: PolicyTable = Field(default_factory=PolicyTable)
     notify: dict[str, Any] = Field(default_factory=dict)

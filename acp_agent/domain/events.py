@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from acp_agent.domain.always import AllowanceRevoked, AllowedAlways
 from acp_agent.domain.base import Frozen
 from acp_agent.domain.blast import Excess
 from acp_agent.domain.confinement import Confinement
@@ -15,6 +16,7 @@ from acp_agent.domain.errors import ModelFault
 from acp_agent.domain.events_files import FilesSnapshot, Undone
 from acp_agent.domain.events_hooks import HookRan
 from acp_agent.domain.events_loop import LoopFact
+from acp_agent.domain.events_review import CallReviewed, ReviewStarted
 from acp_agent.domain.events_skills import SkillActivated
 from acp_agent.domain.message import Reply
 from acp_agent.domain.policy import Mode
@@ -126,9 +128,11 @@ class ToolRefused(Frozen):
 class ApprovalAsked(Frozen):
     """A person must decide about one call; the run waits. `preview` is the unified diff it would make, where known.
 
-    `name` is what a person allows who allows such calls always: the tool, or one command in one directory. The answer
-    holds for `binding` alone: the same tool, arguments, directory and level of the sandbox. `dry_run` is what the
-    tool's own dry run said of the effect, at risk 3 and up.
+    `name` is what a person allows who allows such calls always: the tool, or commands by their `patterns`; it is empty
+    where that cannot be. `known_as` is its name in sessions of earlier versions. The answer holds for `binding` alone:
+    the same tool, arguments, paths, directory and level of the sandbox. `reasons` say why it is asked, and `dry_run`
+    what the tool's own dry run said of the effect, at risk 3 and up. `needed` different approvers must allow it, and
+    `approved` have already.
     """
 
     type: Literal["approval_asked"] = "approval_asked"
@@ -141,15 +145,23 @@ class ApprovalAsked(Frozen):
     binding: str = ""
     reasons: tuple[str, ...] = ()
     dry_run: str | None = None
+    patterns: tuple[str, ...] = ()
+    known_as: str = ""
+    approved: tuple[str, ...] = ()
+    needed: int = 1
 
 
 class ApprovalGiven(Frozen):
-    """A person's answer: to an approval `allow` or `deny`; to an outcome unknown `done`, `retry` or `skip`."""
+    """A person's answer: to an approval `allow` or `deny`; to an outcome unknown `done`, `retry` or `skip`.
+
+    `binding` is that of the call they were asked about.
+    """
 
     type: Literal["approval_given"] = "approval_given"
     call_id: str
     decision: Decision
     note: str = ""
+    binding: str = ""
 
 
 class AnswerChecked(Frozen):
@@ -344,7 +356,11 @@ Fact = Annotated[
     | SessionDeleted
     | BatchStarted
     | BatchEnded
-    | LoopFact,
+    | LoopFact
+    | ReviewStarted
+    | CallReviewed
+    | AllowedAlways
+    | AllowanceRevoked,
     Field(discriminator="type"),
 ]
 

@@ -42,6 +42,7 @@ def plain_name(name: str) -> str:
 
 _FILES = frozenset(map(plain_name, GOVERNING_FILES))
 _FOLDERS = frozenset(map(plain_name, GOVERNING_FOLDERS))
+_OPENED = frozenset(map(plain_name, OPENED_BY_OTHERS))
 _INSTRUCTIONS = frozenset(map(plain_name, INSTRUCTION_FILES))
 
 
@@ -56,6 +57,12 @@ def governs(path: str, also: Iterable[str] = ()) -> bool:
     if parts[-1] in _FILES or any(part in _FOLDERS for part in parts):
         return True
     return any(other == parts[: len(other)] for other in map(_parts, also) if other)
+
+
+def opens(path: str) -> bool:
+    """Whether editors, shells or other agents act upon the file as soon as somebody opens the workspace."""
+    parts = _parts(path)
+    return bool(parts) and parts[0] in _OPENED
 
 
 def instructs(path: str) -> bool:

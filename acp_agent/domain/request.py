@@ -9,6 +9,7 @@ from acp_agent.domain.blast import BlastLimits
 from acp_agent.domain.budget import Limits
 from acp_agent.domain.hook import Hook
 from acp_agent.domain.policy import Mode
+from acp_agent.domain.rules import Rule
 from acp_agent.domain.skill import SkillEntry
 
 
@@ -43,7 +44,8 @@ class RunRequest(Frozen):
     `answer_schema` is a JSON schema the final answer must fit. `scopes` are the budgets every call is booked in.
     `attended` says that a person watches, `effort` is the thought level asked of the model, None for its own.
     `instructions` is the project's AGENTS.md as it was read at the start. `setup` is a command run once in a new
-    worktree. `skills` are those on offer, as they were found at the start, `hooks` those of the project.
+    worktree. `skills` are those on offer, as they were found at the start, `hooks` those of the project, `rules` of its
+    own file, which only tighten, and `tags` its tags.
 
     A run of a loop names it (`loop_id`) and its `iteration`.
     worktree. `skills` are those on offer, as they were found at the start, `hooks` those of the project. `blast` is how
@@ -76,3 +78,5 @@ class RunRequest(Frozen):
     attended: bool = False
     skills: tuple[SkillEntry, ...] = ()
     hooks: tuple[Hook, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    tags: tuple[str, ...] = ()

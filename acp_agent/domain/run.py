@@ -39,12 +39,16 @@ from acp_agent.domain.events import (
 )
 from acp_agent.domain.events_files import FilesSnapshot, Undone
 from acp_agent.domain.events_hooks import HookRan
+from acp_agent.domain.events_review import CallReviewed, Review, ReviewStarted
 from acp_agent.domain.events_skills import SkillActivated
-from acp_agent.domain.hook import BEFORE, HookEvent, noted
+from acp_agent.domain.hook import BEFORE, HookEvent
+from acp_agent.domain.hook_notes import with_note
 from acp_agent.domain.message import AssistantMessage, Message, ToolCall, ToolMessage, UserMessage
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.skill import ActiveSkill
-from acp_agent.domain.tool import Intent, PlanStep, ToolResult
+from acp_agent.domain.taint import taint_of
+from acp_agent.domain.tool import Intent, PlanStep, ToolResult, result_text
+from acp_agent.domain.weight import Trait
 
 _AFTER_A_WAIT = (RunStarted, WorkspacePrepared, Resumed, ApprovalGiven, CancelAsked, LateResult, Accepted, Rejected)
 
@@ -58,7 +62,8 @@ class OpenCall(Frozen):
     """A tool call of the last reply that has no result yet.
 
     `unknown`: it had begun when its driver died and nobody can tell whether it took effect. `decision` is a person's
-    answer about it; `binding` is what the call weighed when it was asked about or began.
+    answer about it; `binding` is what the call weighed when it was asked about or began, `approved` who has approved
+    that.
     """
 
     call: ToolCall
@@ -66,6 +71,8 @@ class OpenCall(Frozen):
     intent: Intent | None = None
     decision: Decision | None = None
     binding: str = ""
+    approved: tuple[str, ...] = ()
+    review: Review | None = None
 
 
 class GateResult(Frozen):
@@ -83,7 +90,7 @@ class RunState(Frozen):
     of the final words, `answer_tries` how many of them failed. `skills` are in force, and in every context from now on;
     `loaded` are the tools that the model asked to see, the last one last.
     `snapshots` are those from before something that has not ended yet, `told_later` messages that wait until no call is
-    open.
+    open. `taint` is what its calls have touched.
     """
 
     run_id: str = ""
@@ -104,6 +111,7 @@ class RunState(Frozen):
     hooks: tuple[HookRan, ...] = ()
     finished: tuple[ToolFinished, ...] = ()
     loaded: tuple[str, ...] = ()
+    taint: frozenset[Trait] = frozenset()
     asked: ApprovalAsked | None = None
     limit: LimitReason | None = None
     limit_detail: str = ""
@@ -161,6 +169,10 @@ def apply(state: RunState, event: Event) -> RunState:
     if event.seq <= state.seq:
         return state
     changes = _changes(state, event.data)
+    if isinstance(event.data, ApprovalGiven) and event.data.decision == "allow" and state.asked is not None:
+        # Who it was stands in the envelope alone.
+        approved = {"approved": (*state.asked.approved, event.actor)}
+        changes |= _call(state.model_copy(update=changes), event.data.call_id, **approved)
     if isinstance(event.data, RunStarted):
         changes |= {"run_id": event.stream_id, "started_at": event.ts}
     if not _follows_a_wait(event.data):
@@ -183,6 +195,8 @@ def _changes(state: RunState, fact: Fact) -> dict[str, object]:
             return _worked(state, fact)
         case FilesSnapshot() | Undone():
             return _filed(state, fact)
+        case ReviewStarted() | CallReviewed():
+            return _reviewed(state, fact)
         case _:
             return _lived(state, fact)
 
@@ -249,13 +263,15 @@ def _acted(
                 **_call(state, fact.call_id, phase="started", intent=fact.intent, binding=fact.binding),
                 "spent": spent,
                 "blast": state.blast.with_intent(fact.intent, fact.risk),
+                "taint": state.taint | frozenset(fact.traits),
             }
         case ToolFinished():
             return {**_closed(state, fact.call_id, fact.result), "finished": (*state.finished, fact)}
         case ToolRefused():
             return _closed(state, fact.call_id, fact.result)
         case ApprovalAsked():
-            return {**_call(state, fact.call_id, phase="asked", binding=fact.binding), "asked": fact}
+            asked = _call(state, fact.call_id, phase="asked", binding=fact.binding, approved=fact.approved)
+            return {**asked, "asked": fact}
         case ApprovalGiven() if state.waiting is not None and state.waiting.waiting == "breach":
             if fact.decision == "deny":
                 return {"waiting": None, "cancel_asked": True}
@@ -267,6 +283,14 @@ def _acted(
             return {**_call(state, fact.call_id, phase=phase, decision=fact.decision), "waiting": None, "asked": None}
         case _:
             assert_never(fact)
+
+
+def _reviewed(state: RunState, fact: ReviewStarted | CallReviewed) -> dict[str, object]:
+    if isinstance(fact, ReviewStarted):
+        begun = Review(binding=fact.binding, model=fact.model, reserved=fact.reserved)
+        return _call(state, fact.call_id, review=begun)
+    review = Review(binding=fact.binding, model=fact.model, verdict=fact.verdict, reason=fact.reason)
+    return {**_call(state, fact.call_id, review=review), "spent": _charged(state.spent, fact.cost)}
 
 
 def _call(state: RunState, call_id: str, **changes: object) -> dict[str, object]:
@@ -290,6 +314,7 @@ def _closed(state: RunState, call_id: str, result: ToolResult) -> dict[str, obje
         "messages": (*state.messages, answer, *later),
         "told_later": state.told_later if calls else (),
         "seen": {**state.seen, **result.seen},
+        "taint": state.taint | taint_of(result),
         "plan": state.plan if result.plan is None else result.plan,
         "loaded": (*(name for name in state.loaded if name not in result.loads), *result.loads),
     }
@@ -300,30 +325,6 @@ def _with_skill(state: RunState, fact: SkillActivated) -> tuple[ActiveSkill, ...
     carried = (message.text for message in state.messages if message.role == "tool" and message.call_id == fact.call_id)
     skill = ActiveSkill(name=fact.name, digest=fact.digest, text=fact.text or next(carried, ""))
     return (*(other for other in state.skills if other.name != fact.name), skill)
-
-
-def _with_note(messages: tuple[Message, ...], fact: HookRan) -> tuple[Message, ...]:
-    """The conversation with what a hook notes: at the result of its call, or at the prompt before anything was said."""
-    if not fact.note:
-        return messages
-
-    def is_meant(message: Message) -> bool:
-        if fact.event == "after_tool":
-            return message.role == "tool" and message.call_id == fact.call_id
-        return fact.event == "before_run" and message is messages[-1] and message.role == "user"
-
-    def told(message: Message) -> Message:
-        return message.model_copy(update={"text": noted(message.text, fact.hook, fact.note)})
-
-    return tuple(told(message) if is_meant(message) else message for message in messages)
-
-
-def result_text(result: ToolResult) -> str:
-    """What the model reads of a result: its output, and for an error its kind and hint."""
-    if result.status == "ok":
-        return result.output or "(no output)"
-    head = f"{result.status} ({result.kind}): " if result.kind else f"{result.status}: "
-    return head + result.output + (f"\nHint: {result.hint}" if result.hint else "")
 
 
 def _worked(state: RunState, fact: WorkspacePrepared | GateFinished | Committed) -> dict[str, object]:
@@ -373,7 +374,7 @@ def _lived(state: RunState, fact: Fact) -> dict[str, object]:
         case SkillActivated():
             return {"skills": _with_skill(state, fact)}
         case HookRan():
-            return {"hooks": (*state.hooks, fact), "messages": _with_note(state.messages, fact)}
+            return {"hooks": (*state.hooks, fact), "messages": with_note(state.messages, fact)}
         case LimitReached():
             done = state.final_done or not fact.last_call
             return {"limit": fact.limit, "limit_detail": fact.detail, "final_done": done}

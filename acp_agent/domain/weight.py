@@ -17,14 +17,16 @@ class Weight(Frozen):
     """What the policy decides on. A tool declares it for the call at hand; the guard adds `binding`.
 
     `commands` are the simple commands of a shell line, each as its words joined by blanks; `reads` and `writes` are
-    workspace-relative paths, links resolved. An `opaque` call hides what it does: no rule allows it. `reasons` tell a
-    person why the risk is what it is. `binding` is the hash an approval is bound to, in hex.
+    workspace-relative paths, links resolved, `governing` those written that govern the agent. An `opaque` call hides
+    what it does: no rule allows it. `reasons` tell a person why the risk is what it is. `binding` is the hash an
+    approval is bound to, in hex.
     """
 
     risk: Risk
     commands: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    governing: tuple[str, ...] = ()
     opaque: bool = False
     traits: frozenset[Trait] = frozenset()
     reasons: tuple[str, ...] = ()

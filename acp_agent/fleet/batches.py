@@ -68,6 +68,7 @@ class Batches:
             answer_schema=schema,
             max_cost=max_cost,
             hooks=found.hooks,
+            rules=found.rules,
         )
         targets = [self._target(ask, found, site, models[site.project]) for site in found.sites]
         job, targets, warnings = await demonstrated(job, targets)
@@ -90,9 +91,20 @@ class Batches:
                 subscription.close()
         await self._close_batch(batch_id)
 
-    async def answer(self, run_id: str, decision: Decision, call_id: str | None = None, note: str = "") -> None:
-        """A person's answer to what a run waits for."""
-        await self.runner.answer(self.engine, run_id, decision, call_id=call_id, note=note, actor="cli")
+    async def answer(
+        self,
+        run_id: str,
+        decision: Decision,
+        call_id: str | None = None,
+        note: str = "",
+        *,
+        binding: str | None = None,
+        actor: str = "cli",
+    ) -> None:
+        """A person's answer to what a run waits for; with `binding`, only to the very call it is the hash of."""
+        await self.runner.answer(
+            self.engine, run_id, decision, call_id=call_id, binding=binding, note=note, actor=actor
+        )
 
     async def cancel(self, run_id: str, note: str = "") -> None:
         """Ask a run to end, wherever it is driven; one that nobody drives is ended here."""

@@ -11,6 +11,7 @@ import anyio.to_thread
 from acp_agent.config.paths import config_file, database_path, find_projects_file, state_dir
 from acp_agent.config.problem import Problem
 from acp_agent.config.projects import load_projects, problems
+from acp_agent.config.rules import idle_rules
 from acp_agent.config.servers import servers_for
 from acp_agent.config.settings import DEFAULT_ROLE, load_settings, model_for, settings_problems
 from acp_agent.config.trust import require_trust
@@ -25,6 +26,13 @@ from acp_agent.tools.sandbox.probe import Trial, trials
 
 LEAST_GIT = (2, 38)
 """The first git whose `merge-tree` merges without a checkout, which `acp accept` needs."""
+
+
+OFFERED = (
+    "read_file", "list_files", "search", "edit_file", "write_file", "apply_patch", "plan", "shell", "fetch",
+    "web_search", "find_tools", "activate_skill", "read_skill_file",
+)  # fmt: skip
+"""The tools a run may be offered by us."""
 
 
 class Check(NamedTuple):
@@ -42,6 +50,7 @@ async def diagnose(environ: Mapping[str, str], cwd: Path) -> list[Check]:
         ("git", _git),
         ("sandbox", _sandbox),
         ("config", lambda: _config(environ)),
+        ("rules", lambda: _rules(environ)),
         ("database", lambda: _database(environ)),
         ("model", lambda: _model(environ)),
         ("projects", lambda: _projects(environ, cwd)),
@@ -88,6 +97,22 @@ async def _config(environ: Mapping[str, str]) -> list[Check]:
         return _listed("config", wrong)
     there = await anyio.Path(path).exists()
     return [Check("config", True, str(path) if there else f"{path} does not exist: all defaults")]
+
+
+async def _rules(environ: Mapping[str, str]) -> list[Check]:
+    """Rules of the user and of administrators that can never decide anything: most likely a slip of the pen."""
+    if settings_problems(environ):
+        return []
+    settings = load_settings(environ)
+    rules = settings.policy.rules
+    tools = frozenset((*OFFERED, *settings.table.tools))
+    # What a server of tools offers is known only once it runs.
+    idle = [(rule, why) for rule, why in idle_rules(rules, tools) if not (settings.table.mcp and "no tool" in why)]
+    if idle:
+        hint = "mend or remove it; deny beats ask beats allow"
+        told = [f"{rule.where}: {rule.shown} never decides anything: {why}" for rule, why in idle]
+        return [Check("rules", None, line, hint) for line in told]
+    return [Check("rules", True, f"{len(rules)}, each checked with its examples")] if rules else []
 
 
 async def _database(environ: Mapping[str, str]) -> list[Check]:

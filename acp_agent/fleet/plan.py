@@ -13,6 +13,7 @@ from acp_agent.domain.hook import Hook
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.ports import NewStream
 from acp_agent.domain.request import RunRequest, Workplace
+from acp_agent.domain.rules import Rule
 from acp_agent.fleet.resolve import Site
 from acp_agent.runs.ids import new_id
 from acp_agent.runs.runner import new_run
@@ -58,6 +59,7 @@ class Job:
     answer_schema: dict[str, Any] | None = None
     max_cost: float | None = None
     hooks: tuple[Hook, ...] = ()
+    rules: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +230,8 @@ def _planned(job: Job, target: Target, batch_id: str, worktrees: Path, price: Ca
         answer_schema=job.answer_schema,
         setup=None if job.read_only else target.site.setup,
         gates=() if job.read_only else target.site.gates,
+        rules=job.rules,
+        tags=target.site.tags,
     )
     return PlannedRun(target.site.project, request)
 

@@ -17,6 +17,7 @@ from acp_agent.config.trust import require_trust, untrusted
 from acp_agent.domain.errors import NothingSelected, Refused, UsageError
 from acp_agent.domain.hook import Hook
 from acp_agent.domain.request import Gate
+from acp_agent.domain.rules import Rule
 from acp_agent.domain.skill import SkillEntry
 from acp_agent.fleet.ask import RunAsk
 from acp_agent.fleet.repository import dirty_files, repository
@@ -51,6 +52,7 @@ class Site:
     gates: tuple[Gate, ...] = ()
     instructions: str = ""
     skills: tuple[SkillEntry, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Resolved:
     per_batch: float | None = None
     warnings: tuple[str, ...] = ()
     hooks: tuple[Hook, ...] = ()
+    rules: tuple[Rule, ...] = ()
 
 
 async def resolve(ask: RunAsk, cwd: Path, environ: Mapping[str, str]) -> Resolved:
@@ -85,7 +88,7 @@ async def resolve(ask: RunAsk, cwd: Path, environ: Mapping[str, str]) -> Resolve
     prompt = ask.prompt or (task.prompt if task else "")
     warnings = tuple(f"{file.source.shown}: {key} is not acted on by this version" for key in not_in_force(file))
     sites = await _sites(projects, read_only)
-    return Resolved(prompt, read_only, task, sites, file.budget.per_batch, (*warnings, *unheard), hooks)
+    return Resolved(prompt, read_only, task, sites, file.budget.per_batch, (*warnings, *unheard), hooks, file.rules)
 
 
 def _hooks(file: ProjectsFile, environ: Mapping[str, str]) -> tuple[tuple[Hook, ...], tuple[str, ...]]:
@@ -186,4 +189,5 @@ def _site_of(project: Project, root: Path, subdir: str = "") -> Site:
         setup=project.setup,
         gates=project.gates,
         instructions=read_instructions(root / subdir, root),
+        tags=project.tags,
     )

@@ -47,6 +47,7 @@ class Row:
     answer: Any = None
     model: str = ""
     asked: tuple[str, str] | None = None
+    binding: str | None = None
     failed_gates: tuple[str, ...] = ()
     landed: str | None = None
     seq: int = 0
@@ -194,7 +195,7 @@ def _tool_ended(row: Row, ts: float, data: Mapping[str, Any]) -> None:
 
 
 def _approval_asked(row: Row, ts: float, data: Mapping[str, Any]) -> None:
-    row.asked = (data["call_id"], data["title"])
+    row.asked, row.binding = (data["call_id"], data["title"]), data.get("binding")
 
 
 def _approval_given(row: Row, ts: float, data: Mapping[str, Any]) -> None:

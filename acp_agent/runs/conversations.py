@@ -16,9 +16,11 @@ from acp_agent.config.session_hooks import hooks_for
 from acp_agent.config.settings import Settings
 from acp_agent.config.settings_tables import Role
 from acp_agent.config.skills import Skills, find_skills
+from acp_agent.domain.always import allowance_of
+from acp_agent.domain.approving import has_approved
 from acp_agent.domain.budget import Limits
 from acp_agent.domain.errors import Refused, UsageError
-from acp_agent.domain.events import ApprovalAsked, CancelAsked, Event, SessionChanged
+from acp_agent.domain.events import ApprovalAsked, CancelAsked, Event
 from acp_agent.domain.message import Word
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.ports import Journal
@@ -26,10 +28,12 @@ from acp_agent.domain.request import RunRequest, Workplace
 from acp_agent.domain.run import RunState
 from acp_agent.domain.session import SessionState
 from acp_agent.domain.tool import Risk
+from acp_agent.runs.allowances import Allowances
 from acp_agent.runs.bus import Bus, Subscription
 from acp_agent.runs.instructions import instructions_for
 from acp_agent.runs.models import Models
 from acp_agent.runs.port import Engine
+from acp_agent.runs.project_rules import project_policy
 from acp_agent.runs.runner import Runner
 from acp_agent.runs.sessions import Sessions
 from acp_agent.runs.skills import chosen_skill
@@ -64,6 +68,7 @@ class Conversations:
     runner: Runner
     engine: Engine
     bus: Bus
+    allowances: Allowances
     actor: str = "person"
 
     @property
@@ -123,6 +128,7 @@ class Conversations:
             chain = (await self.models.found()).models
         found = await anyio.to_thread.run_sync(self.skills, session.cwd)
         hooks = await anyio.to_thread.run_sync(hooks_for, Path(session.cwd), self.models.environ)
+        rules, tags = await anyio.to_thread.run_sync(project_policy, Path(session.cwd), self.models.environ)
         return RunRequest(
             prompt=text,
             title=title_of(text),
@@ -139,6 +145,8 @@ class Conversations:
             blast=run_limits(self.settings.table.limits, role.limits, None),
             protect_ignored=self.settings.table.limits.protect_ignored,
             attended=True,
+            rules=rules,
+            tags=tags,
             skills=found.entries,
             hooks=hooks,
         )
@@ -176,12 +184,20 @@ class Conversations:
 
     async def _verdict(self, session_id: str, asked: ApprovalAsked, ask: Ask) -> Verdict:
         session = await self.sessions.state(session_id)
-        if asked.name in session.allowed:
+        if asked.known_as and asked.known_as in session.allowed:
+            # Allowed by its name in a session of an earlier version.
             return "always"
+        if asked.needed > 1 and has_approved(self.actor, asked.approved):
+            # Nobody else can be asked here, and a turn must end: a run that needs two people is one for `acp run`.
+            return "deny"
         verdict = await ask(asked)
-        if verdict == "always" and asked.name:
-            await self.sessions.change(session_id, SessionChanged(allowed=(*session.allowed, asked.name)), self.actor)
-        return verdict
+        if verdict != "always":
+            return verdict
+        allowed = allowance_of(asked.tool, asked.name, asked.patterns, session.role, session.cwd)
+        if allowed is None:
+            return "allow"
+        await self.allowances.add(allowed, self.actor)
+        return "always"
 
     async def _answer(self, run_id: str, asked: ApprovalAsked, verdict: Verdict) -> None:
         decision: Literal["allow", "deny"] = "deny" if verdict == "deny" else "allow"
@@ -191,6 +207,7 @@ class Conversations:
                 run_id,
                 decision,
                 call_id=None if asked.tool == LIMITS else asked.call_id,
+                binding=None if asked.tool == LIMITS else asked.binding,
                 note=verdict,
                 actor=self.actor,
             )
@@ -245,7 +262,7 @@ def title_of(text: str) -> str:
 
 def label_of(asked: ApprovalAsked) -> str:
     """What a person reads on the button that allows such a call always."""
-    return f"{asked.tool}: {asked.title}" if asked.tool == "shell" else asked.tool
+    return asked.name or asked.tool
 
 
 def stricter(first: Mode, second: Mode | None) -> Mode:

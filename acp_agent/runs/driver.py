@@ -1,7 +1,5 @@
 """The driver of one claimed run: decide, do, record, until it ends or waits."""
 
-import hashlib
-import json
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -17,6 +15,7 @@ from acp_agent.agent.actions import (
     Ask,
     Check,
     Commit,
+    Consult,
     Finish,
     Forget,
     Limit,
@@ -27,34 +26,34 @@ from acp_agent.agent.actions import (
     Think,
     Verify,
 )
+from acp_agent.agent.calls import Scene
 from acp_agent.agent.decide import next_action
 from acp_agent.domain.budget import Reservation, Settlement
 from acp_agent.domain.errors import AcpAgentError, Fenced, NotRecorded
 from acp_agent.domain.events import (
-    ApprovalAsked,
     Event,
     Fact,
     GateStarted,
     LimitReached,
-    Parked,
     Resumed,
     RunEnded,
     ToolRefused,
     WorkspacePrepared,
 )
-from acp_agent.domain.message import ToolCall
+from acp_agent.domain.policy import InForce
 from acp_agent.domain.ports import Claim, Prepared, Tools
 from acp_agent.domain.request import Gate, RunRequest
 from acp_agent.domain.run import OpenCall, RunState, fold
-from acp_agent.domain.tool import Risk, ToolResult, call_key
 from acp_agent.domain.weight import Weights
 from acp_agent.runs.acting import act, recover
 from acp_agent.runs.answer import check_answer
+from acp_agent.runs.asking import ask, put_question
 from acp_agent.runs.breach import parked
-from acp_agent.runs.hooking import before_end, screened, settle
+from acp_agent.runs.hooking import before_end, settle
 from acp_agent.runs.keeping import snapshot_after, snapshot_before
 from acp_agent.runs.parts import Parts
 from acp_agent.runs.past import Past
+from acp_agent.runs.reviewing import consult
 from acp_agent.runs.thinking import Thinking
 
 
@@ -65,7 +64,7 @@ class Driver:
         self.claim = claim
         self.parts = parts
         self.past = past
-        self.state = RunState(seen=past.seen, skills=past.skills)
+        self.state = RunState(seen=past.seen, skills=past.skills, taint=past.taint)
         self.tools: Tools | None = None
         self.weights: Weights = {}
         self.effect: anyio.CancelScope | None = None
@@ -139,14 +138,17 @@ class Driver:
     async def _next(self) -> Action:
         await settle(self)
         await self._open_tools()
+        policy = InForce()
         if self.tools is not None:
             await self.tools.refresh()
-            self.weights = {
-                open_call.call.call_id: await self.tools.weigh(open_call.call) for open_call in self.state.calls
-            }
+        if self.tools is not None and self.state.calls:
+            calls = [open_call.call for open_call in self.state.calls]
+            self.weights = {call.call_id: await self.tools.weigh(call) for call in calls}
+            # Looked up each time: what a person revokes holds no longer, also for a run under way.
+            policy = await self.parts.policy(self.request)
         # Weighing a call may have waited for the server of its tool: what there is to call is asked after it.
         specs = self.tools.specs() if self.tools else {}
-        return next_action(self.state, specs, self.weights, self.elapsed)
+        return next_action(self.state, Scene(specs, self.weights, policy), self.elapsed)
 
     async def _open_tools(self) -> None:
         if self.tools is None and self.state.path is not None and not self.state.ended:
@@ -181,7 +183,9 @@ class Driver:
             case Answer(call, result):
                 await self.record(ToolRefused(call_id=call.call.call_id, tool=call.call.name, result=result))
             case Ask():
-                await self._ask(action)
+                await ask(self, action)
+            case Consult():
+                await consult(self, action)
             case Limit(limit):
                 await self.record(LimitReached(limit=limit, detail=f"The limit {limit} of this run is reached."))
             case Park(exceeds):
@@ -195,7 +199,7 @@ class Driver:
         request, places = self.request, self.parts.places
         match action:
             case Prepare():
-                with self._stoppable():
+                with self.stoppable():
                     path = await places.prepare(self.claim.stream_id, request.workplace, request.setup)
                     await self.record(WorkspacePrepared(path=path, base=request.workplace.base))
             case Check():
@@ -220,71 +224,22 @@ class Driver:
         of = f"gate:{gate.name}"
         await self.record(*await snapshot_before(self, of), GateStarted(gate=gate.name, command=gate.run))
         finished: list[Fact] = []
-        with self._stoppable():
+        with self.stoppable():
             finished.append(await self.parts.places.check(self.request.workplace, gate))
         if facts := [*await snapshot_after(self, of), *finished]:
             await self.record(*facts)
 
     @contextmanager
-    def _stoppable(self) -> Iterator[None]:
+    def stoppable(self) -> Iterator[None]:
         """Work that a cancellation stops where it is; the next decision sees why."""
         with anyio.CancelScope() as scope:
             self.begin(scope)
             yield
         self.effect = None
 
-    async def _ask(self, action: Ask) -> None:
-        """Put the question on record and wait; an invalid call is refused instead of asked about."""
-        call = action.call.call
-        if self.tools is None:
-            raise ValueError("a call before the workplace was prepared")
-        prepared = await self.tools.prepare(call, self.state.seen, call_key(self.claim.stream_id, call.call_id))
-        if isinstance(prepared, ToolResult):
-            await self.record(ToolRefused(call_id=call.call_id, tool=call.name, result=prepared))
-            return
-        if await screened(self, [(action.call, prepared)]):
-            await self.put_question(action.call, prepared)
-
-    async def put_question(self, open_call: OpenCall, prepared: Prepared, why: str = "") -> None:
-        """Ask a person about a valid call, and wait; `why` is a reason beside those of its weight."""
-        if self.tools is None:
-            raise ValueError("a call before the workplace was prepared")
-        call = open_call.call
-        title = prepared.intent.title or call.name
-        specs = self.tools.specs()
-        name = always_name(call, title) if specs[call.name].kind == "execute" else call.name
-        dry_run = None
-        if prepared.weight.risk >= Risk.EXTERNAL:
-            with self._stoppable():
-                dry_run = await prepared.rehearse()
-            if self.state.cancel_asked:
-                return
-        await self.record(
-            ApprovalAsked(
-                call_id=call.call_id,
-                tool=call.name,
-                risk=prepared.weight.risk,
-                title=title,
-                preview=prepared.preview,
-                name=name,
-                binding=prepared.weight.binding,
-                reasons=(*prepared.weight.reasons, *((why,) if why else ())),
-                dry_run=dry_run,
-            ),
-            Parked(waiting="approval", call_id=call.call_id, detail=title),
-        )
-
-
-def always_name(call: ToolCall, title: str) -> str:
-    """By which name a command is allowed always: itself, told apart from all that only look like it when cut short."""
-    try:
-        arguments = json.loads(call.arguments)
-    except (ValueError, RecursionError):
-        arguments = call.arguments
-    if isinstance(arguments, dict):
-        arguments = {name: value for name, value in arguments.items() if name != "timeout"}
-    whole = json.dumps(arguments, sort_keys=True).encode()
-    return f"{call.name}: {title} #{hashlib.sha256(whole).hexdigest()[:16]}"
+    async def put_question(self, open_call: OpenCall, prepared: Prepared, why: str) -> None:
+        """Ask a person about a valid call because a hook says so, and wait."""
+        await put_question(self, Ask(open_call, prepared.weight, why), prepared)
 
 
 def commit_message(request: RunRequest, text: str) -> str:

@@ -1,4 +1,4 @@
-"""What earlier runs of a session leave to the next one: the conversation, and what the model has seen of files."""
+"""What earlier runs of a session leave to the next one: conversation, taint, what the model has seen of files."""
 
 from collections import OrderedDict
 from itertools import takewhile
@@ -10,6 +10,7 @@ from acp_agent.domain.message import Message
 from acp_agent.domain.ports import Journal
 from acp_agent.domain.run import RunState, fold
 from acp_agent.domain.skill import ActiveSkill
+from acp_agent.domain.weight import Trait
 
 MOST_KEPT = 64
 
@@ -22,6 +23,7 @@ class Past(Frozen):
     messages: tuple[Message, ...] = ()
     seen: dict[str, str | None] = Field(default_factory=dict)
     skills: tuple[ActiveSkill, ...] = ()
+    taint: frozenset[Trait] = frozenset()
     cost: float = 0.0
     cost_known: bool = True
 
@@ -58,6 +60,7 @@ def after(past: Past, run: RunState) -> Past:
         messages=(*past.messages, *run.messages),
         seen={**past.seen, **run.seen},
         skills=(*(skill for skill in past.skills if skill.name not in taken_up), *run.skills),
+        taint=past.taint | run.taint,
         cost=past.cost + run.spent.cost,
         cost_known=past.cost_known and run.spent.cost_known,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 
+from acp_agent.domain.approving import has_approved
 from acp_agent.domain.budget import Cap
 from acp_agent.domain.errors import Refused, UsageError
 from acp_agent.domain.events import ApprovalGiven, CancelAsked, Decision, Event, Fact, RunStarted
@@ -107,10 +108,14 @@ class Runner:
         decision: Decision,
         *,
         call_id: str | None = None,
+        binding: str | None = None,
         note: str = "",
         actor: str = "",
     ) -> None:
-        """A person's answer to what a run waits for; the run is queued again."""
+        """A person's answer to what a run waits for; the run is queued again.
+
+        Raises Refused where it waits for something else by now than the call, and the hash, that the person was shown.
+        """
         state = await self.state(run_id)
         waiting = state.waiting
         if waiting is None:
@@ -120,7 +125,15 @@ class Runner:
             raise UsageError(f"{run_id} waits for {waiting.waiting}: {decision!r} is no answer to it", hint=fitting)
         if call_id is not None and waiting.call_id != call_id:
             raise Refused(f"{run_id} waits for call {waiting.call_id}, not {call_id}", hint=f"acp show {run_id}")
-        given = ApprovalGiven(call_id=waiting.call_id or "", decision=decision, note=note)
+        asked = state.asked.binding if state.asked else ""
+        if binding is not None and asked != binding:
+            raise Refused(f"{run_id} asks about another call by now", hint=f"acp show {run_id}")
+        if decision == "allow" and state.asked and state.asked.needed > 1 and has_approved(actor, state.asked.approved):
+            raise Refused(
+                f"{run_id}: you have approved this call already; it needs a second approver",
+                hint="another person, or [roles.reviewer] in config.toml; acp approve --deny refuses the call",
+            )
+        given = ApprovalGiven(call_id=waiting.call_id or "", decision=decision, note=note, binding=asked)
         await self._parts.journal.note(run_id, [given], actor)
         await engine.wake(run_id)
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from acp_agent.domain.always import STREAM, AllowedAlways
 from acp_agent.domain.budget import Cap, Reservation, Settlement
 from acp_agent.domain.errors import Fenced, OverBudget, Refused
 from acp_agent.domain.events import (
@@ -247,6 +248,9 @@ def _summarise(transaction: Transaction, tenant: str, opening: Opening, position
             values = loop_summary.first_columns(first)
             transaction.rows(sql.NEW_LOOP, id=stream.stream_id, tenant=tenant, now=transaction.now, **values)
         case ScheduleStarted() if stream.kind == "schedule":
+            pass
+        case AllowedAlways() if stream.kind == STREAM:
+            # It has no summary: there is one such stream, and it is short.
             pass
         case _:
             raise ValueError(f"a {stream.kind} does not begin with {first.type if first else 'nothing'}")

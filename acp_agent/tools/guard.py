@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from acp_agent.tools.sandbox.probe import level_for
 from acp_agent.tools.search import search
 from acp_agent.tools.shell import shell_tool
 from acp_agent.tools.source import NoSource, Source
+from acp_agent.tools.surroundings import Surroundings, gate_files
 from acp_agent.tools.weighing import Scales, unread
 from acp_agent.tools.workspace import Workspace, tool_error
 
@@ -299,32 +300,35 @@ async def open_tools(
     redactor: Redactor | None = None,
     sandbox: Sandbox | None = None,
     extra: Iterable[Tool] = (),
-    governed: tuple[str, ...] = (),
+    gates: Iterable[str] = (),
+    private: tuple[str, ...] = (),
     lines: tuple[str, ...] = (),
     patches: bool = False,
     source: Source | None = None,
 ) -> Guard:
     """The tools of a run that works in `root`, an existing directory. `extra` are offered beside the usual ones.
 
-    `lines` are for the model, about tools it is not offered; `source` brings tools that come and go. `governed` are
-    workspace-relative paths that govern the agent beside those that always do, such as gate files. `patches`: the model
-    is one that writes patches.
+    `lines` are for the model, about tools it is not offered; `source` brings tools that come and go. `gates` are the
+    commands whose files govern the run, `private` names of files that are not for others. `patches`: the model is one
+    that writes patches.
 
     Raises NotADirectoryError. The first call of a process tries the sandbox, which takes about 20 ms in a thread.
     """
     workspace = Workspace.at(root)
+    governed = await anyio.to_thread.run_sync(gate_files, tuple(gates), workspace.root)
+    kept = tuple(workspace.absolute(path) for path in governed)
     choose = partial(
         standard_tools,
         workspace,
         read_only=read_only,
         unattended=unattended,
-        sandbox=sandbox or Sandbox(),
         patches=patches,
+        sandbox=replace(sandbox or Sandbox(), protected=kept),
     )
     usual = await anyio.to_thread.run_sync(choose)
     offered = [*usual, *(tool for tool in extra if not read_only or tool.risk == Risk.READ)]
     level = await anyio.to_thread.run_sync(level_for, sandbox or Sandbox())
-    scales = Scales(level=level or "", governed=governed)
+    scales = Scales(level or "", governed, Surroundings(workspace, private))
     return Guard(
         {tool.name: tool for tool in offered},
         workspace,

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from acp_agent.domain.errors import ToolError
 from acp_agent.domain.tool import Intent, Risk, ToolResult
+from acp_agent.domain.weight import Weight
 from acp_agent.tools.command import Bounds, Captured, run_program
 from acp_agent.tools.listing import GLOB_NAMES, PLACE_NAMES, alternatives, files_below, glob_spec, in_git
 from acp_agent.tools.registry import Arguments, Ready, Seen, other_names, prepared_tool
@@ -47,7 +48,11 @@ class Search(Arguments):
         return f"Search {self.pattern!r}" + (f" in {self.path}" if self.path != "." else "")
 
 
-@prepared_tool(Risk.READ, kind="search", repeatable=True)
+def _searching(arguments: Search, workspace: Workspace) -> Weight:
+    return Weight(risk=Risk.READ, reads=(workspace.relative(arguments.path),))
+
+
+@prepared_tool(Risk.READ, kind="search", repeatable=True, weigh=_searching)
 def search(arguments: Search, workspace: Workspace, seen: Seen) -> Ready:
     """Search file contents with a regular expression. Returns `path:line: text`; files git ignores are left out."""
     path = workspace.relative(arguments.path)

@@ -11,7 +11,9 @@ from pydantic import Field
 from acp_agent.domain.confinement import Confinement
 from acp_agent.domain.errors import ToolError
 from acp_agent.domain.tool import Intent, Risk, ToolResult
+from acp_agent.domain.weight import Weight
 from acp_agent.tools.command import Bounds, Captured, Stopped, run_program
+from acp_agent.tools.naming import named
 from acp_agent.tools.registry import Arguments, Ready, Seen, Tool, other_names, prepared_tool
 from acp_agent.tools.sandbox.facts import confinement
 from acp_agent.tools.sandbox.git_places import git_places
@@ -85,7 +87,7 @@ async def run_command(
         processes=sandbox.limits.processes,
     )
     aside = None if sandbox.state is None else sandbox.state / "quarantine"
-    protection = Protection(root, git_places(root), level, aside)
+    protection = Protection(root, git_places(root), level, aside, sandbox.protected)
     # A few dozen stats, in about the time that a thread would take to begin with them.
     try:
         ended = await run_program(argv, cwd=cwd or root, environment=environment, bounds=bounds, stdin=stdin)
@@ -165,7 +167,14 @@ def shell_tool(sandbox: Sandbox, *, confined: bool = True) -> Tool:
         # What was weighed as confined never runs bare, should the sandbox fail later.
         sandbox = replace(sandbox, level="required")
 
-    @prepared_tool(Risk.LOCAL if confined else Risk.EXTERNAL, kind="execute", timeout=None)
+    risk = Risk.LOCAL if confined else Risk.EXTERNAL
+
+    def weigh(arguments: Shell, workspace: Workspace) -> Weight:
+        line = named(arguments.command)
+        reasons = ("" if confined else "it is not confined by a sandbox", line.why or "")
+        return Weight(risk=risk, commands=line.commands, opaque=line.opaque, reasons=tuple(filter(None, reasons)))
+
+    @prepared_tool(risk, kind="execute", timeout=None, weigh=weigh)
     def shell(arguments: Shell, workspace: Workspace, seen: Seen) -> Ready:
         """Run a command in bash and return its exit status and output (stdout and stderr together).
 
@@ -214,6 +223,7 @@ def _told(ended: CommandResult, timeout: float) -> ToolResult:
         omitted=ended.omitted,
         sandbox=ended.sandbox,
         confinement=ended.confinement,
+        origin="command",
         exit_status=ended.exit_status,
         seconds=round(ended.seconds, 3),
     )

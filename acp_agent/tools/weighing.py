@@ -5,19 +5,24 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from acp_agent.domain.governing import GOVERNING_FILES, GOVERNING_FOLDERS, governs, instructs
+from acp_agent.domain.governing import GOVERNING_FILES, GOVERNING_FOLDERS, governs, instructs, opens
 from acp_agent.domain.tool import Risk
-from acp_agent.domain.weight import Weight, bound
+from acp_agent.domain.weight import Trait, Weight, bound
 from acp_agent.tools.registry import Arguments, Tool
+from acp_agent.tools.surroundings import Surroundings
 from acp_agent.tools.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
 class Scales:
-    """How the calls of a run are weighed: `level` is that of the sandbox in force, `governed` its gate files."""
+    """How the calls of a run are weighed: `level` is that of the sandbox in force, `governed` its gate files.
+
+    `around` knows of private files; without it only paths that are named are looked at.
+    """
 
     level: str = ""
     governed: tuple[str, ...] = ()
+    around: Surroundings | None = None
 
     def weigh(self, tool: Tool, arguments: Arguments, workspace: Workspace) -> Weight:
         """What the call weighs: never less than its tool. Raises ToolError where its paths are refused."""
@@ -25,8 +30,7 @@ class Scales:
         weight = self.with_writes(
             declared.raised(tool.risk, f"{tool.name} is of that risk"), declared.writes, workspace
         )
-        if weight.risk >= Risk.EXTERNAL:
-            weight = weight.model_copy(update={"traits": weight.traits | {"outward"}})
+        weight = weight.model_copy(update={"traits": weight.traits | self._traits(tool, weight)})
         canonical = json.dumps(arguments.model_dump(mode="json"), sort_keys=True)
         return bound(weight, tool.name, canonical, str(workspace.root), self.level)
 
@@ -35,9 +39,23 @@ class Scales:
         for path in paths:
             if governs(path, (*self.governed, *_led_to(workspace))):
                 weight = weight.raised(Risk.IRREVERSIBLE, f"{path} governs what the agent may do")
+                weight = weight.model_copy(update={"governing": (*weight.governing, path)})
+            elif opens(path):
+                weight = weight.raised(Risk.EXTERNAL, f"others act on {path} as soon as the directory is opened")
             elif instructs(path):
                 weight = weight.raised(Risk.DRAFT, f"later runs read {path} as instructions")
         return weight
+
+    def _traits(self, tool: Tool, weight: Weight) -> set[Trait]:
+        """What the call adds to the run's taint, beyond what its tool declares."""
+        traits: set[Trait] = {"outward"} if weight.risk >= Risk.EXTERNAL else set()
+        if self.around is not None:
+            # A program reads what it likes, whatever its words are.
+            if tool.kind == "execute" and self.around.holds_private:
+                traits.add("private")
+            if any(self.around.may_hold(path) for path in weight.reads):
+                traits.add("private")
+        return traits
 
 
 def unread(tool: Tool, arguments: str, workspace: Workspace, level: str) -> Weight:

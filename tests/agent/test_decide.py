@@ -17,6 +17,7 @@ from acp_agent.agent.actions import (
     Think,
     Verify,
 )
+from acp_agent.agent.calls import Scene
 from acp_agent.agent.decide import next_action
 from acp_agent.domain.budget import Limits
 from acp_agent.domain.errors import ModelFault
@@ -41,7 +42,7 @@ from acp_agent.domain.events import (
     WorkspacePrepared,
 )
 from acp_agent.domain.message import AssistantMessage, Reply, ToolCall
-from acp_agent.domain.policy import Mode
+from acp_agent.domain.policy import InForce, Mode
 from acp_agent.domain.request import Gate, RunRequest, Workplace
 from acp_agent.domain.run import RunState, fold
 from acp_agent.domain.tool import Risk, ToolResult, ToolSpec
@@ -87,7 +88,11 @@ def failed(model: str, fault: ModelFault, retry_after: float | None = None) -> t
 
 
 def decide(state: RunState, elapsed: float = 0.0) -> object:
-    return next_action(state, SPECS, weights_of(state), elapsed)
+    return next_action(state, Scene(SPECS, weights_of(state), InForce()), elapsed)
+
+
+def decide_by(state: RunState, weights: Weights, policy: InForce | None = None) -> object:
+    return next_action(state, Scene(SPECS, weights, policy or InForce()), 0.0)
 
 
 def weights_of(state: RunState) -> Weights:
@@ -283,8 +288,8 @@ def test_an_answer_holds_for_the_very_call_that_was_asked_about() -> None:
     asked = ApprovalAsked(call_id="c0", tool="push", risk=Risk.EXTERNAL, title="push", binding="one")
     state = story(ready(), *replied("", "push"), asked, ApprovalGiven(call_id="c0", decision="allow"))
     same, other = (Weight(risk=Risk.EXTERNAL, binding=binding) for binding in ("one", "two"))
-    assert call_ids(next_action(state, SPECS, {"c0": same}, 0.0)) == ("c0",)
-    assert next_action(state, SPECS, {"c0": other}, 0.0) == Ask(state.calls[0], other)
+    assert call_ids(decide_by(state, {"c0": same})) == ("c0",)
+    assert decide_by(state, {"c0": other}) == Ask(state.calls[0], other, always=True)
 
 
 def test_doing_again_what_nobody_knows_of_is_asked_about_where_it_is_another_call_now() -> None:
@@ -292,11 +297,12 @@ def test_doing_again_what_nobody_knows_of_is_asked_about_where_it_is_another_cal
     unknown = Parked(waiting="outcome_unknown", call_id="c0", detail="?")
     state = story(ready(), *replied("", "edit_file"), started, unknown, ApprovalGiven(call_id="c0", decision="retry"))
     same, other = (Weight(risk=Risk.LOCAL, binding=binding) for binding in ("one", "two"))
-    assert call_ids(next_action(state, SPECS, {"c0": same}, 0.0)) == ("c0",)
-    assert next_action(state, SPECS, {"c0": other}, 0.0) == Ask(state.calls[0], other)
+    assert call_ids(decide_by(state, {"c0": same})) == ("c0",)
+    assert decide_by(state, {"c0": other}) == Ask(state.calls[0], other)
 
 
 def test_the_weight_of_the_call_decides_and_not_the_usual_risk_of_its_tool() -> None:
     state = story(ready(), *replied("", "edit_file"))
     governing = Weight(risk=Risk.IRREVERSIBLE)
-    assert next_action(state, SPECS, {"c0": governing}, 0.0) == Ask(state.calls[0], governing)
+    why = "edit_file cannot be taken back"
+    assert decide_by(state, {"c0": governing}) == Ask(state.calls[0], governing, why, needed=2)

@@ -65,3 +65,14 @@ async def test_the_model_in_use_is_named_with_where_it_was_named(environ: dict[s
     assert rows(await diagnose(environ, tmp_path), "model") == [(True, "small (ACP_MODEL: named by you)", None)]
     del environ["ACP_MODEL"]
     assert rows(await diagnose(environ, tmp_path), "model") == [(True, "large (config.toml: named by you)", None)]
+
+
+async def test_a_rule_that_never_decides_anything_is_a_note(environ: dict[str, str], tmp_path: Path) -> None:
+    shel = '[[policy.rules]]\nverdict = "deny"\ntool = "shel"\n'
+    fetch = '[[policy.rules]]\nverdict = "ask"\ntool = "fetch"\n'
+    (tmp_path / "config.toml").write_text(shel + fetch)
+    (found,) = [check for check in await diagnose(environ, tmp_path) if check.name == "rules"]
+    assert found.ok is None
+    assert found.detail.endswith("config.toml:1: deny shel never decides anything: no tool is called shel")
+    (tmp_path / "config.toml").write_text(fetch)
+    assert rows(await diagnose(environ, tmp_path), "rules") == [(True, "1, each checked with its examples", None)]

@@ -122,7 +122,9 @@ async def test_a_turn_that_ends_while_it_is_being_cancelled_has_ended(open_agent
     with ModelServer([Rule(reply=Step(text="Done."))]) as server:
         async with open_agent(server) as app:
             journal, runner, engine = meddled(app)
-            talks = Conversations(app.models, journal, app.sessions, runner, engine, app.conversations.bus)
+            talks = Conversations(
+                app.models, journal, app.sessions, runner, engine, app.conversations.bus, app.allowances
+            )
             session = await app.sessions.state(await app.sessions.start(SessionStarted(cwd=str(project)), "test"))
             turn, ended = Turn(), anyio.Event()
 

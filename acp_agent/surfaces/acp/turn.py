@@ -73,6 +73,7 @@ class TurnOnTheWire:
 
     async def _permission(self, asked: ApprovalAsked, narrator: Narrator) -> Verdict:
         """What the person says. All but a clear yes is a no: an unknown option, an error, a client that is gone."""
+        always = {"optionId": "always", "name": f"Always allow {label_of(asked)}", "kind": "allow_always"}
         parameters = {
             "sessionId": self.session.session_id,
             "toolCall": {
@@ -84,7 +85,7 @@ class TurnOnTheWire:
             },
             "options": [
                 {"optionId": "once", "name": "Allow once", "kind": "allow_once"},
-                {"optionId": "always", "name": f"Always allow {label_of(asked)}", "kind": "allow_always"},
+                *([always] if asked.name else []),
                 {"optionId": "reject", "name": "Reject", "kind": "reject_once"},
             ],
         }

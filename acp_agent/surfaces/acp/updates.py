@@ -169,11 +169,12 @@ class Narrator:
                 return [update, *_plan(result.plan)]
 
     def preview(self, asked: ApprovalAsked) -> list[Update]:
-        """What a person sees before a call is approved: its diff, what its dry run said, or the command."""
+        """What a person sees before a call is approved: why it is asked, and its diff, dry run or command."""
+        why = [_content("; ".join(asked.reasons))] if asked.reasons else []
         if asked.preview:
-            return diff_content(asked.preview, self._root)
+            return [*why, *diff_content(asked.preview, self._root)]
         told = [_content(f"Dry run:\n{_fenced(asked.dry_run)}")] if asked.dry_run else []
-        return [*([_content(_fenced(asked.title))] if asked.tool == "shell" else []), *told]
+        return [*why, *([_content(_fenced(asked.title))] if asked.tool == "shell" else []), *told]
 
     def _content(self, tool: str, result: ToolResult) -> list[Update]:
         if result.diff and result.status == "ok":

@@ -1,6 +1,7 @@
 """`acp approve`: answer what a run waits for; the answer is a fact, so it holds whoever drives the run."""
 
 import os
+import pwd
 import sys
 import time
 from collections.abc import Sequence
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from acp_agent.config.paths import database_path
 from acp_agent.domain.errors import ExitCode, NothingSelected, UsageError
 from acp_agent.fleet.view import Row
+from acp_agent.store.reads import Reads
 from acp_agent.surfaces.cli import complete, options
 from acp_agent.surfaces.cli.formats import age
 from acp_agent.surfaces.cli.grid import Grid, is_terminal, names_of, painted
@@ -20,6 +23,7 @@ from acp_agent.surfaces.cli.report import ANSWERABLE, answer_command, question, 
 from acp_agent.surfaces.cli.text import one_line
 
 if TYPE_CHECKING:
+    from acp_agent.app import App
     from acp_agent.domain.events import Decision
 
 
@@ -29,7 +33,9 @@ if TYPE_CHECKING:
 @click.option("--done", "decision", flag_value="done", help="Outcome unknown: it did happen.")
 @click.option("--retry", "decision", flag_value="retry", help="Outcome unknown, or a crash loop: do it again.")
 @click.option("--skip", "decision", flag_value="skip", help="Outcome unknown: it did not happen; go on without it.")
-@click.option("--list", "listing", is_flag=True, help="List what waits for an answer.")
+@click.option("--always", is_flag=True, help="Allow such calls of that role in that project from now on, too.")
+@click.option("--list", "listing", is_flag=True, help="List what waits for an answer, and what is allowed always.")
+@click.option("--revoke", metavar="NAME", help="Take back what is allowed always under that name; see --list.")
 @click.option("-m", "--note", default="", metavar="TEXT", help="A word for the model and the record.")
 @click.option("--no-resume", is_flag=True, help="Only record the answer; acp resume goes on later.")
 @options.jobs
@@ -37,7 +43,9 @@ if TYPE_CHECKING:
 def approve(
     names: tuple[str, ...],
     decision: "Decision | None",
+    always: bool,
     listing: bool,
+    revoke: str | None,
     note: str,
     no_resume: bool,
     jobs: int,
@@ -48,14 +56,20 @@ def approve(
 
     `acp show ID/PROJECT` shows what the call would change.
     """
-    records = open_records(os.environ)
-    if listing:
-        return _list([pair for found in _meant(records, names) for pair in _waiting(found)])
-    chosen = [_only(records, name) for name in names] if names else [_only(records, None)]
-    answers = [(found, row, decision or _usual_answer(found, row)) for found, row in chosen]
+    if always and decision is not None:
+        raise UsageError("--always allows: it cannot stand beside another answer")
     import anyio
 
-    return anyio.run(_answer, answers, note, no_resume, (output, out, jobs))
+    if revoke is not None:
+        return anyio.run(_revoke, revoke)
+    records = open_records(os.environ)
+    if listing:
+        code = _list([pair for found in _meant(records, names) for pair in _waiting(found)])
+        _list_allowed()
+        return code
+    chosen = [_only(records, name) for name in names] if names else [_only(records, None)]
+    answers = [(found, row, decision or _usual_answer(found, row)) for found, row in chosen]
+    return anyio.run(_answer, answers, note, always, no_resume, (output, out, jobs))
 
 
 def _meant(records: Records, names: Sequence[str]) -> list[Found]:
@@ -109,8 +123,61 @@ def _only(records: Records, name: str | None) -> tuple[Found, Row]:
     return waiting[0]
 
 
+def _list_allowed() -> None:
+    """What is allowed always, as lists show it; the name is what --revoke takes."""
+    from acp_agent.domain.always import STREAM, in_force
+    from acp_agent.domain.events import FACTS
+
+    with Reads(database_path(os.environ)) as reads:
+        rows = reads.events(STREAM)
+    allowed = in_force(FACTS.validate_python(row.data) for row in rows)
+    if allowed:
+        grid = Grid(("allowed always", "role", "project"), tuple((one.name, one.role, one.root) for one in allowed))
+        click.echo(painted(grid, terminal=is_terminal(sys.stdout)))
+
+
+async def _revoke(name: str) -> int:
+    from acp_agent.app import open_app
+
+    async with open_app(os.environ, Path.cwd()) as app:
+        revoked = await app.allowances.revoke(name, None, actor())
+    if not revoked:
+        raise NothingSelected(f"nothing is allowed always under the name {one_line(name)}", hint="acp approve --list")
+    for one in revoked:
+        click.echo(f"revoked: {one_line(one.name)} (role {one.role}, {one_line(one.root)})", err=True)
+    return int(ExitCode.OK)
+
+
+def actor() -> str:
+    """Who answers: the user of this machine. Nobody proves it; whoever can write the record can write any name."""
+    try:
+        return f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:
+        return f"cli:{os.getuid()}"
+
+
+async def _allow_always(app: "App", run_id: str) -> None:
+    """Put on record what "always" means for the call that a run asks about."""
+    from acp_agent.domain.always import allowance_of
+
+    state = await app.runner.state(run_id)
+    asked, request = state.asked, state.request
+    allowed = None
+    if asked is not None and request is not None:
+        root = request.workplace.root
+        allowed = allowance_of(asked.tool, asked.name, asked.patterns, request.role, root)
+    if allowed is None:
+        raise UsageError(f"{run_id}: this call cannot be allowed always, only once", hint="leave out --always")
+    await app.allowances.add(allowed, actor())
+    click.echo(f"allowed always: {one_line(allowed.name)}", err=True)
+
+
 async def _answer(
-    answers: "Sequence[tuple[Found, Row, Decision]]", note: str, no_resume: bool, how: tuple[str, str | None, int]
+    answers: "Sequence[tuple[Found, Row, Decision]]",
+    note: str,
+    always: bool,
+    no_resume: bool,
+    how: tuple[str, str | None, int],
 ) -> int:
     from acp_agent.app import open_app
     from acp_agent.surfaces.cli.outcome import Form, Work, result_stream
@@ -118,7 +185,9 @@ async def _answer(
     async with open_app(os.environ, Path.cwd()) as app:
         for found, row, answer in answers:
             call_id = row.asked[0] if row.asked else None
-            await app.batches.answer(row.run_id, answer, call_id=call_id, note=note)
+            if always:
+                await _allow_always(app, row.run_id)
+            await app.batches.answer(row.run_id, answer, call_id=call_id, note=note, binding=row.binding, actor=actor())
             click.echo(f"{one_line(reference(found.batch_id, row))}: {answer}: {question(row)}", err=True)
         batches = list(dict.fromkeys(found.batch_id for found, _, _ in answers if found.batch_id))
         records = open_records(os.environ)

@@ -59,7 +59,7 @@ def bwrap_argv(sandbox: Sandbox, root: Path, cwd: Path, environ: Mapping[str, st
     places = git_places(root)
     argv += _read_only(places.shown)
     argv += [word for path in places.writable for word in ("--bind-try", str(path), str(path))]
-    argv += _read_only(bound_paths(root, places))
+    argv += _read_only(bound_paths(root, places, sandbox.protected))
     argv += _read_only(sandbox.readonly)
     # What is written beside the workspace would vanish with the command; better it fails.
     argv += ["--remount-ro", "/", "--chdir", str(cwd), "--"]

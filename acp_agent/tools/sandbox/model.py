@@ -62,7 +62,8 @@ class Sandbox:
     a private directory that stands for the home directory and survives the command; None is one for each project below
     `state`, our own folder for this, and without `state` an empty one each time.
     `readonly` are paths in the workspace that a command can only read (level `bwrap`).
-    `network` opens the network whole, `egress` a proxy's way out; `limits` hold for each command.
+    `network` opens the network whole, `egress` a proxy's way out; `limits` hold for each command. `protected` are files
+    of the workspace that a command may not change, beside those that govern the agent.
     """
 
     level: Literal["required", "prefer", "off"] = "required"
@@ -74,6 +75,7 @@ class Sandbox:
     home: Path | None = None
     state: Path | None = None
     egress: Egress | None = None
+    protected: tuple[Path, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
 

@@ -29,15 +29,15 @@ _CLOCK_STEP = 0.02
 _TURN = itertools.count()
 
 
-def protected_paths(root: Path, places: GitPlaces) -> list[Path]:
-    """What a command in `root` may neither change nor make, whether it exists or not."""
+def protected_paths(root: Path, places: GitPlaces, further: Iterable[Path] = ()) -> list[Path]:
+    """What a command in `root` may neither change nor make, whether it exists or not; `further` are a run's own."""
     names = _NAMES if _are_loops(root) else _NAMES_WITHOUT_LOOPS
-    return [*map(root.joinpath, names), *places.kept]
+    return [*map(root.joinpath, names), *places.kept, *further]
 
 
-def bound_paths(root: Path, places: GitPlaces) -> list[Path]:
+def bound_paths(root: Path, places: GitPlaces, further: Iterable[Path] = ()) -> list[Path]:
     """What bubblewrap can hold: it exists, and is no link, which could be replaced."""
-    return [path for path in (*protected_paths(root, places), *places.foreign) if _can_be_bound(path)]
+    return [path for path in (*protected_paths(root, places, further), *places.foreign) if _can_be_bound(path)]
 
 
 def _can_be_bound(path: Path) -> bool:
@@ -67,12 +67,14 @@ class _Entry:
 class Protection:
     """The protected paths as they were before a command; `mend` puts back what is different after it."""
 
-    def __init__(self, root: Path, places: GitPlaces, level: Level, aside: Path | None) -> None:
+    def __init__(
+        self, root: Path, places: GitPlaces, level: Level, aside: Path | None, further: Iterable[Path] = ()
+    ) -> None:
         self._root = root
         self._aside = aside
         self._linkless = places.linkless
         self._links = set(_links(places.linkless))
-        paths = protected_paths(root, places)
+        paths = protected_paths(root, places, further)
         self._paths = [path for path in paths if level != "bwrap" or not _can_be_bound(path)]
         self._before = dict(_entries(self._paths))
         self._git = None if level == "bwrap" else _identity(root / ".git")

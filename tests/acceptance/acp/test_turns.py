@@ -104,14 +104,14 @@ async def test_what_is_always_allowed_is_remembered_by_name(desk_of: DeskOf) -> 
 
 
 @pytest.mark.bwrap
-async def test_a_command_is_asked_for_by_its_own_words_and_its_name_is_the_command(desk_of: DeskOf) -> None:
+async def test_a_command_is_asked_for_by_its_own_words_and_its_name_is_what_it_runs(desk_of: DeskOf) -> None:
     command = "cat limits.py | tr a-z A-Z"
     rule = Rule(contains="run", turns=[shell(command), shell(command), shell("true"), Step(text="Ran.")])
     desk = desk_of(rule)
     async with desk.editor("always", "reject") as editor:
         turn = await editor.prompt(await desk.session(editor), "run it")
         assert [question.tool_call["title"] for question in editor.questions] == [command, "true"]
-        assert editor.questions[0].options[1]["name"] == f"Always allow shell: {command}"
+        assert editor.questions[0].options[1]["name"] == "Always allow shell: cat *, tr *"
         first, second, third = turn.tool_cards.values()
         assert [card.status for card in (first, second, third)] == ["completed", "completed", "failed"]
         assert (first.title, first.fields["kind"]) == (command, "execute")

@@ -161,7 +161,8 @@ def test_a_replay_tells_the_prompt_too(capsys: Capture) -> None:
 
 
 def asked(tool: str, title: str, preview: str | None = None) -> ApprovalAsked:
-    return ApprovalAsked(call_id="c_1", tool=tool, risk=Risk.LOCAL, title=title, preview=preview)
+    name = "" if title.endswith("[...]") else tool
+    return ApprovalAsked(call_id="c_1", tool=tool, risk=Risk.LOCAL, title=title, preview=preview, name=name)
 
 
 class Person:

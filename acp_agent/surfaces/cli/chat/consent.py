@@ -49,7 +49,7 @@ class Consent:
             return "deny"
         self._show(asked)
         self._screen.pause()
-        offered = not asked.title.endswith(CUT)
+        offered = bool(asked.name)
         prompt, short = _choices(asked, offered) + ": ", "y, a, n or c: " if offered else "y, n or c: "
         if cells(prompt) >= shutil.get_terminal_size().columns:
             self._screen.note(prompt)
@@ -75,7 +75,10 @@ class Consent:
         self._screen.question(act, self._below(asked, arguments.get("command")))
 
     def _below(self, asked: ApprovalAsked, command: object) -> list[Line]:
-        """The diff, what a dry run said, or the whole of a command that does not fit one line."""
+        """Why it is asked beyond the mode, then the diff, what a dry run said, or the whole of a long command."""
+        return [*(Line("same", f"! {one_line(reason)}") for reason in asked.reasons), *self._shown(asked, command)]
+
+    def _shown(self, asked: ApprovalAsked, command: object) -> list[Line]:
         if asked.preview:
             return diffs.shown(asked.preview)
         if asked.dry_run:

@@ -1,0 +1,113 @@
+"""How patterns match commands and paths: the same for config files and for what is allowed always."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+from acp_agent.domain.governing import plain_name
+
+
+def command_fits(pattern: str, command: str) -> bool:
+    """Whether a simple command, named as its quoted words, is what `pattern` says, word by word.
+
+    A `*` inside a word stands for any characters of that word; a `*` that is the whole last word stands for any further
+    words, also none: `git push *` fits `git push` and `git push origin main`, not `git pull`; `*` fits every command.
+    """
+    return _fits(_words(pattern), _words(command))
+
+
+def command_may_be(pattern: str, command: str) -> bool:
+    """As `command_fits`, but for rules that forbid: also by another path to the program, and with options before.
+
+    `git push *` is `/usr/bin/git -C elsewhere push` too.
+    """
+    wanted = _words(pattern)
+    return any(_fits(wanted, words) for words in _variants(_words(command)))
+
+
+def path_fits(pattern: str, path: str) -> bool:
+    """Whether a workspace-relative path is what `pattern` says, as .gitignore reads it, letter by letter.
+
+    Without a slash it is a name anywhere, with one it begins at the workspace; `**` stands for any directories, and
+    what fits a directory fits all that is in it.
+    """
+    return _path_fits(_path_pattern(pattern), tuple(path.split("/")))
+
+
+def path_may_be(pattern: str, path: str) -> bool:
+    """As `path_fits`, but for rules that forbid: names are compared as the most lenient file system would."""
+    wanted = tuple(plain_name(part) if part != "**" else part for part in _path_pattern(pattern))
+    return _path_fits(wanted, tuple(map(plain_name, path.split("/"))))
+
+
+def pattern_problem(pattern: str) -> str | None:
+    """What is wrong with the pattern of a command, for its author; None where it is well made."""
+    try:
+        words = shlex.split(pattern)
+    except ValueError as error:
+        return f"cannot be read as words: {str(error).lower()}"
+    return None if words else "should not be empty"
+
+
+@lru_cache(maxsize=2048)
+def _words(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError:
+        # The end of what could not be named; it fits nothing but itself.
+        return (text,)
+
+
+def _fits(wanted: Sequence[str], words: Sequence[str]) -> bool:
+    if wanted and wanted[-1] == "*":
+        wanted, words = wanted[:-1], words[: len(wanted) - 1]
+    return len(wanted) == len(words) and all(fnmatchcase(word, one) for word, one in zip(words, wanted, strict=True))
+
+
+def _variants(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The command as it stands, by its program's bare name, and without the options before its first real word."""
+    yield words
+    if not words:
+        return
+    program = words[0].rpartition("/")[2].casefold()
+    for position in range(1, len(words) + 1):
+        yield (program, *words[position:])
+        if position == len(words):
+            return
+        is_value = position > 1 and words[position - 1].startswith("-") and "=" not in words[position - 1]
+        if not words[position].startswith("-") and not is_value:
+            return
+
+
+@lru_cache(maxsize=1024)
+def _path_pattern(pattern: str) -> tuple[str, ...]:
+    parts = [part for part in pattern.split("/") if part not in ("", ".")]
+    anchored = "/" in pattern.rstrip("/")
+    return tuple(parts) if anchored else ("**", *parts)
+
+
+def _path_fits(wanted: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+    """Whether `parts`, or a directory they lie in, are what `wanted` says."""
+    reachable = {0}
+    for part in parts:
+        following: set[int] = set()
+        for at in _skipped(wanted, reachable):
+            if wanted[at] == "**":
+                # At the end it stands for all below, so that one part of it is enough.
+                following.add(len(wanted) if at + 1 == len(wanted) else at)
+            elif fnmatchcase(part, wanted[at]):
+                following.add(at + 1)
+        if len(wanted) in following:
+            return True
+        reachable = following
+    return False
+
+
+def _skipped(wanted: tuple[str, ...], reachable: set[int]) -> set[int]:
+    """Where in the pattern one may stand: `**` before something else may also stand for nothing."""
+    found = set(reachable)
+    for at in range(len(wanted) - 1):
+        if at in found and wanted[at] == "**":
+            found.add(at + 1)
+    return found
