@@ -314,7 +314,7 @@ async def test_parameters_cannot_be_redirected_by_meta(desk_of: DeskOf) -> None:
         assert (editor.text(first), editor.text(second)) == ("Going on.", "")
 
 
-SPEAK = Rule(contains="speak", reply=Step(text="one two three four", gap=0.1, chunk=4))
+SPEAK = Rule(contains="speak", reply=Step(text="one two three four", gap=0.5, chunk=4))
 RAISE = Rule(contains="raise", turns=[READ, edit("LIMIT = 20"), Step(text="Raised.")])
 
 
@@ -322,9 +322,9 @@ async def test_another_editor_cannot_speak_into_a_turn(desk_of: DeskOf) -> None:
     desk = desk_of(SPEAK, NEXT)
     async with desk.editor() as editor, desk.editor() as other:
         session = await desk.session(editor)
+        await other.resume_session(session, desk.project)
         speaking = asyncio.create_task(editor.prompt(session, "speak"))
         await editor.wait_for(lambda: "one" in editor.text(session))
-        await other.resume_session(session, desk.project)
         with pytest.raises(RawError, match="is worked on by another process"):
             await other.request("session/prompt", _prompt(session, "next"))
         turn = await speaking
