@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 from statistics import median
+from typing import Any
 
-import anyio
-
-from acp_agent.app import App, open_app
 from acp_agent.config.trust import trust
-from acp_agent.domain.events import Event
-from acp_agent.loops.driver import Invocation
 from acp_agent.loops.handover import MAX_BYTES
-from acp_agent.loops.resolve import LoopAsk
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.repos import make_fleet
 from acp_agent.testing.request import Request
@@ -50,44 +49,42 @@ def agent(request: Request) -> Step:
     return Step(tools=[moves[turn]]) if turn < 2 else Step(text=f"Raised n to {number}. " + "What I learned. " * 40)
 
 
-def memory() -> float:
-    """Megabytes of this process that are in memory now."""
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+def memory(pid: int) -> float:
+    """Megabytes of a process that are in memory now."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
     return pages * resource.getpagesize() / 1e6
 
 
 class Meter:
-    """Takes the time of every iteration from its own events, and the memory after some of them."""
+    """Takes the time of every iteration from its events on record, and the memory of the process after some of them."""
 
     def __init__(self) -> None:
-        self.planned = 0.0
-        self.thought = 0.0
         self.overheads: list[float] = []
-        self.memory: dict[int, float] = {}
+        self.memory: list[float] = []
         self.handovers: list[int] = []
-        self._asked = 0.0
+        self._planned = self._asked = self._thought = 0.0
 
-    def see(self, event: Event) -> None:
-        """One event of the loop or of its runs."""
-        now = time.perf_counter()
-        match event.data.type:
+    def see(self, row: dict[str, Any], pid: int) -> None:
+        """One event of the loop or of its runs, as `-o jsonl` prints it."""
+        now = datetime.fromisoformat(row["ts"]).timestamp()
+        match row["type"]:
             case "iteration_planned":
-                self.planned, self.thought = now, 0.0
+                self._planned, self._thought = now, 0.0
             case "model_called":
                 self._asked = now
             case "model_replied":
-                self.thought += now - self._asked
+                self._thought += now - self._asked
             case "iteration_accepted" | "iteration_rejected":
-                self.overheads.append(now - self.planned - self.thought)
-                if len(self.overheads) % 100 == 0:
-                    self.memory[len(self.overheads)] = memory()
-                    print(f"{len(self.overheads)} iterations, {memory():.0f} MB", flush=True)
+                self.overheads.append(now - self._planned - self._thought)
+                if len(self.overheads) % 50 == 0:
+                    self.memory.append(memory(pid))
+                    print(f"{len(self.overheads)} iterations, {self.memory[-1]:.0f} MB", flush=True)
             case "rotated":
-                self.handovers.append(len(event.data.model_dump()["handover"].encode()))
+                self.handovers.append(len(row["data"]["handover"].encode()))
 
 
-async def measured(root: Path, most: int) -> Meter:
-    """Drive the whole loop in this process."""
+def measured(root: Path, most: int) -> Meter:
+    """`acp loop up`, a process of its own, from its beginning to its end."""
     files = {f"src/m{number // 50}/f{number}.py": f"x = {number}\n" * 20 for number in range(FILES)}
     make_fleet(root, ["app"], files={**files, "n.txt": "0\n"})
     (root / "loops").mkdir()
@@ -104,35 +101,31 @@ async def measured(root: Path, most: int) -> Meter:
             "ACP_MODEL": "openai/test-model",
             "OPENAI_BASE_URL": server.url,
             "OPENAI_API_KEY": "sk-not-a-key",
+            "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
         }
-        async with open_app(environ, root) as app:
-            await drive(app, meter)
+        command = [sys.executable, "-m", "acp_agent.main", "loop", "up", "-o", "jsonl"]
+        with subprocess.Popen(command, cwd=root, env=environ, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                meter.see(json.loads(line), process.pid)
     return meter
-
-
-async def drive(app: App, meter: Meter) -> None:
-    """One loop from its beginning to its end."""
-    loops = app.loops()
-    ready = await loops.ready(LoopAsk(name="up"))
-    await loops.drive(ready.loop_id, Invocation(), on_event=meter.see)
 
 
 def main(n: int | None, seed: int) -> int:
     """`n` iterations (default 1,000); 1 where memory grows, a hand-over is too long, or an iteration takes too long."""
     most = ITERATIONS if n is None else n
     root = Path(tempfile.mkdtemp(prefix="acp-long-loop-"))
-    began, cpu = time.perf_counter(), time.process_time()
-    meter = anyio.run(measured, root, most)
+    began = time.perf_counter()
+    meter = measured(root, most)
     shutil.rmtree(root)
     decided = len(meter.overheads)
     ordered = sorted(meter.overheads)
     each = median(ordered)
-    marks = list(meter.memory.values())
+    marks = meter.memory
     growth = (marks[-1] - marks[0]) if len(marks) > 1 else 0.0
     print(f"\n{decided} iterations in {time.perf_counter() - began:.0f} s")
     print(f"overhead an iteration: median {each * 1e3:.0f} ms, 95% {ordered[int(decided * 0.95)] * 1e3:.0f} ms")
-    print(f"own CPU an iteration: {(time.process_time() - cpu) / decided * 1e3:.0f} ms")
-    print(f"memory after each hundred: {', '.join(f'{mark:.0f}' for mark in marks)} MB")
+    print(f"memory after each fifty: {', '.join(f'{mark:.0f}' for mark in marks)} MB")
     print(f"hand-overs: {len(meter.handovers)}, the longest {max(meter.handovers)} of {MAX_BYTES} bytes")
     wrong = [decided != most, growth > 30.0, max(meter.handovers) > MAX_BYTES, each > BUDGET]
     return 1 if any(wrong) else 0

@@ -79,7 +79,8 @@ LIARS: dict[str, tuple[Any, str, str, str]] = {
         "settings.txt",
     ),
     "writes the key it is asked with": (
-        turns([READ], [RAISE, write("settings.txt", "sk-test-0123456789abcdefghij\n")], DONE),
+        # Put together by a command: in the arguments of a tool the key itself is masked before it is a fact.
+        turns([READ], [RAISE, shell("printf 'sk-test-%s' 0123456789abcdefghij > settings.txt")], DONE),
         "",
         "secret",
         "settings.txt",
