@@ -10,6 +10,7 @@ import anyio
 import anyio.to_thread
 from pydantic import SecretStr
 
+from acp_agent.config.egress import private_hosts, web_search_secrets
 from acp_agent.config.hook_tables import hooks_of
 from acp_agent.config.known_secrets import KnownSecrets
 from acp_agent.config.paths import CONFIG_FILE, config_file, database_path, state_dir
@@ -24,6 +25,7 @@ from acp_agent.config.settings_tables import Prices
 from acp_agent.config.skills import activate
 from acp_agent.config.tools import declared_tools as tools_declared
 from acp_agent.config.tools import tool_secrets
+from acp_agent.domain.egress import AllowList
 from acp_agent.domain.errors import UsageError
 from acp_agent.domain.policy import InForce
 from acp_agent.domain.ports import Tools
@@ -52,8 +54,11 @@ from acp_agent.store.owner import owner_of_this_process
 from acp_agent.tools.apply_patch import prefers_patches
 from acp_agent.tools.census import ignored_folders
 from acp_agent.tools.declared import declared_tools
+from acp_agent.tools.egress.network import Network
+from acp_agent.tools.egress.outlet import Outlet
 from acp_agent.tools.guard import open_tools
 from acp_agent.tools.mcp.hub import Hub, opened_hub
+from acp_agent.tools.registry import Tool
 from acp_agent.tools.sandbox.model import Sandbox
 from acp_agent.tools.skills import skill_tools
 from acp_agent.tools.snapshots import ShadowSnapshots
@@ -136,6 +141,9 @@ def _tools(
     # Built once: a tool's breaker is shared by all runs of this process.
     extra = declared_tools(declared, sandbox, environ)
 
+    network = Network(private=private_hosts(settings))
+    searching = _web_search(settings, environ, redact)
+
     async def tools_of(request: RunRequest, path: str) -> Tools:
         # A run that is taken up again started in another process, which learnt them then.
         await anyio.to_thread.run_sync(redact.enter, path)
@@ -143,6 +151,7 @@ def _tools(
         place = Path(request.workplace.root) / request.workplace.subdir
         servers = await anyio.to_thread.run_sync(servers_for, settings.table.mcp, place, environ, state_dir(environ))
         redact.learn(secret for server in servers for secret in server.secrets)
+        outlet = Outlet(network, AllowList.of(request.egress))
         folders = tuple(Path(skill.folder) for skill in request.skills)
         protected: tuple[Path, ...] = ()
         if request.protect_ignored:
@@ -153,15 +162,37 @@ def _tools(
             unattended=not request.attended,
             redactor=redact,
             sandbox=replace(sandbox, readable=(*sandbox.readable, *folders), readonly=protected),
-            extra=(*skill_tools(request.skills, activate), *extra),
+            extra=(*skill_tools(request.skills, activate), *_fetch(outlet, redact), *searching, *extra),
             lines=tuple(missing),
             patches=prefers_patches(request.models),
             source=hub.open(servers, Path(path), attended=request.attended, read_only=request.read_only),
             gates=tuple(gate.run for gate in request.gates),
             private=settings.private,
+            outlet=outlet,
         )
 
     return tools_of
+
+
+def _fetch(outlet: Outlet, redact: Redactor) -> tuple[Tool, ...]:
+    """The tool `fetch`, where there is anything it could reach."""
+    if not outlet.is_open:
+        return ()
+    from acp_agent.tools.egress.fetch import fetch_tool
+
+    return (fetch_tool(outlet, lambda text: redact(text) != text),)
+
+
+def _web_search(settings: Settings, environ: Mapping[str, str], redact: Redactor) -> tuple[Tool, ...]:
+    """The tool `web_search`, where a search engine is configured; that one may lie in a private network."""
+    given = settings.table.web_search
+    if given is None:
+        return ()
+    from acp_agent.tools.egress.search import engine_at, web_search_tool
+
+    engine = engine_at(given.url)
+    key = None if given.key is None else environ.get(given.key.removeprefix("env:"))
+    return (web_search_tool(engine, key or None, lambda text: redact(text) != text),)
 
 
 def _hooks(settings: Settings, environ: Mapping[str, str], redact: Redactor, sandbox: Sandbox) -> Hooks:
@@ -196,7 +227,8 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
     settings = load_settings(environ)
     providers = _providers(settings, environ)
     keys = (key.get_secret_value() for provider in providers.values() for key in provider.keys)
-    redact = KnownSecrets(environ, (*keys, *tool_secrets(settings.table, environ)))
+    named = (*tool_secrets(settings.table, environ), *web_search_secrets(settings, environ))
+    redact = KnownSecrets(environ, (*keys, *named))
     sandbox = Sandbox(level=settings.table.sandbox.level, state=state_dir(environ) / "sandbox")
     bus = Bus()
     gateway = Gateway(providers, PriceTable())

@@ -93,6 +93,13 @@ class Park:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """Answer in the place of the model."""
+
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """A limit is used up."""
 
@@ -120,4 +127,4 @@ class Finish:
 
 
 _OfCalls = Act | Recover | Answer | Ask | Consult
-Action = Stop | Prepare | Park | Think | Forget | _OfCalls | Check | Limit | Verify | Commit | Finish
+Action = Stop | Prepare | Park | Think | Forget | _OfCalls | Check | Tell | Limit | Verify | Commit | Finish

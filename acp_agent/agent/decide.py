@@ -17,6 +17,7 @@ from acp_agent.agent.actions import (
     Verify,
 )
 from acp_agent.agent.calls import Scene, next_call
+from acp_agent.agent.lookup import is_guess, without_network
 from acp_agent.agent.route import next_candidate
 from acp_agent.domain.blast import Excess, beyond
 from acp_agent.domain.budget import reached
@@ -38,6 +39,8 @@ def next_action(state: RunState, scene: Scene, elapsed: float) -> Action:
         return wind_up(state, request, Finish("cancelled"))
     if state.waiting:
         return Stop()
+    if not state.calls and (unknown := without_network(state, request, _has_spoken(state))) is not None:
+        return wind_up(state, request, unknown) if isinstance(unknown, Finish) else unknown
     if state.path is None:
         return Prepare()
     if excess := _beyond(state, request, elapsed):
@@ -87,7 +90,8 @@ def _failed_gates(state: RunState) -> str:
 
 
 def _unchecked(state: RunState, request: RunRequest) -> bool:
-    spoken = request.answer_schema is not None and _has_spoken(state) and state.last_stop != "refusal"
+    held = request.answer_schema is not None or is_guess(state, request)
+    spoken = held and _has_spoken(state) and state.last_stop != "refusal"
     return spoken and (state.answer is None or state.answer.problem is not None)
 
 

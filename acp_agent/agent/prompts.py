@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from acp_agent.domain.egress import NO_NETWORK
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.skill import catalog
 
@@ -35,6 +36,7 @@ def system_text(request: RunRequest, path: str) -> str:
     parts = [request.role_prompt or CODER, f"Project: {request.project or path}\nWorking directory: {path}"]
     if request.read_only:
         parts.append(READ_ONLY)
+    parts += _network_text(request)
     if request.instructions:
         parts.append(f"Instructions of the project (AGENTS.md):\n{request.instructions}")
     if listed := catalog(request.skills):
@@ -42,6 +44,18 @@ def system_text(request: RunRequest, path: str) -> str:
     if request.answer_schema is not None:
         parts.append(answer_rule(request.answer_schema))
     return "\n\n".join(parts)
+
+
+def _network_text(request: RunRequest) -> list[str]:
+    """What can be reached, for a run that was given hosts or wanted them."""
+    if request.egress:
+        hosts = ", ".join(request.egress)
+        needed = " Answer only with what you looked up there; never from memory." if request.lookup == "needed" else ""
+        lost = f" If they do not answer, say so: reply `{NO_NETWORK}`." if request.lookup != "none" else ""
+        return [f"Network: these hosts can be reached, and no others: {hosts}.{needed}{lost}"]
+    if request.lookup != "none":
+        return [f"The network is closed. What you would have to look up is `{NO_NETWORK}`: say that, and never guess."]
+    return []
 
 
 def answer_rule(schema: dict[str, Any]) -> str:

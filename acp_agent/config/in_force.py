@@ -10,7 +10,7 @@ LATER: Mapping[str, tuple[str, ...]] = {"defaults": ("idle", "protect", "on_fail
 LATER_OF_ONE: Mapping[str, tuple[str, ...]] = {
     "targets": ("where",),
     "projects": ("url", "weight"),
-    "tasks": ("egress", "cache_for"),
+    "tasks": ("cache_for",),
 }
 
 

@@ -12,7 +12,21 @@ from acp_agent.config.toml_source import read_toml
 
 TOP_KEYS = frozenset({"version", "defaults", "gates", "budget", "targets", "projects", "tasks", "hooks", "policy"})
 DEFAULTS_KEYS = frozenset(
-    ["agent", "role", "isolation", "branch", "setup", "timeout", "idle", "max_cost", "protect", "gates", "on_fail"]
+    [
+        "agent",
+        "role",
+        "isolation",
+        "branch",
+        "setup",
+        "timeout",
+        "idle",
+        "max_cost",
+        "protect",
+        "limits",
+        "protect_ignored",
+        "gates",
+        "on_fail",
+    ]
 )
 GATE_KEYS = frozenset({"run", "timeout"})
 BUDGET_KEYS = frozenset({"per_batch", "per_day", "per_month"})
@@ -31,10 +45,14 @@ PROJECT_KEYS = frozenset(
         "weight",
         "isolation",
         "branch",
+        "limits",
+        "protect_ignored",
         "loop",
     ]
 )
-TASK_KEYS = frozenset(["prompt", "read_only", "egress", "cache_for", "schema", "target", "model", "role", "max_cost"])
+TASK_KEYS = frozenset(
+    ["prompt", "read_only", "egress", "needs_network", "cache_for", "schema", "target", "model", "role", "max_cost"]
+)
 NAMED_KEYS = {"gates": GATE_KEYS, "targets": TARGET_KEYS, "projects": PROJECT_KEYS, "tasks": TASK_KEYS}
 HINT_MISSING = "acp init writes one for the git repositories it finds"
 

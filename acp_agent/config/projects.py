@@ -71,6 +71,7 @@ class Task(Frozen):
     role: str | None = None
     max_cost: float | None = None
     egress: tuple[str, ...] = ()
+    needs_network: bool = False
     cache_for: float | None = None
 
 
@@ -212,6 +213,10 @@ def _commands(table: ProjectsTable) -> Iterator[Command]:
         yield Command("defaults.agent", table.defaults.agent)
     for name, gate in table.gates.items():
         yield Command(f"gates.{name}", gate.run)
+    for name, task in table.tasks.items():
+        if task.egress and not task.read_only:
+            # Not a command, but what its commands can reach: opening a way out is agreed to as they are.
+            yield Command(f"tasks.{name}.egress", ", ".join(task.egress))
     for name, project in table.projects.items():
         yield from _table_commands(f"projects.{name}", project.setup, project.gates or ())
         yield from commands_in(project.loop or {}, f"projects.{name}.loop")

@@ -27,6 +27,9 @@ def meaning_problems(source: TomlSource) -> Iterator[Problem]:
     for name, task in tables_in(source.data, "tasks"):
         if isinstance(target := task.get("target"), str):
             yield from _unknown(source, ("tasks", name, "target"), target, targets, "target")
+        if task.get("needs_network") is True and not task.get("egress"):
+            hint = 'such as egress = ["registries"]'
+            yield problem_at(source, ("tasks", name, "needs_network"), "needs an egress to look things up with", hint)
         written: Any = task.get("schema")
         if _is_schema(written):
             try:

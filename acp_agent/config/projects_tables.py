@@ -147,6 +147,7 @@ class TaskTable(Table):
     prompt: Text
     read_only: bool = False
     egress: Texts = ()
+    needs_network: bool = False
     cache_for: Seconds | None = None
     answer_schema: Annotated[str | dict[str, str] | None, BeforeValidator(_schema)] = Field(None, alias="schema")
     target: Text | None = None

@@ -13,6 +13,7 @@ from acp_agent.config.settings_tables import Prices, Provider, Role, SettingsTab
 from acp_agent.config.tables import checked, problem_at, tables_in
 from acp_agent.config.toml_source import Key, TomlSource, read_toml
 from acp_agent.config.tools import tool_problems
+from acp_agent.domain.egress import PRESETS
 from acp_agent.domain.errors import UsageError
 from acp_agent.domain.policy import InForce
 
@@ -26,7 +27,6 @@ MAKERS = {"claude": "anthropic", "gemini": "gemini", "mistral": "mistral", "deep
 NOT_IN_FORCE: tuple[tuple[str, ...], ...] = (
     ("budget", "per_day"),
     ("budget", "per_month"),
-    ("sandbox", "allow_domains"),
     ("notify",),
 )
 
@@ -220,6 +220,12 @@ def _meaning_problems(source: TomlSource) -> Iterator[Problem]:
         except UsageError as error:
             yield problem_at(source, key, error.what, error.hint)
     yield from tool_problems(source)
+    presets = {*PRESETS, *(name for name, _ in tables_in(source.data, "egress"))}
+    for name, role in roles:
+        for preset in role["egress"] if _is_chain(role.get("egress")) else ():
+            if preset not in presets:
+                what = f"no egress preset named {printable(preset)}"
+                yield problem_at(source, ("roles", name, "egress"), what, nearest(preset, presets))
     for name, server in tables_in(source.data, "mcp"):
         if ("command" in server) == ("url" in server):
             yield problem_at(source, ("mcp", name), "should have either a command or a url")

@@ -7,9 +7,11 @@ from pydantic import BeforeValidator, Field
 
 from acp_agent.config.hook_tables import OwnHooksTable
 from acp_agent.config.limits_tables import LimitsTable, UserLimits
+from acp_agent.config.names import printable
 from acp_agent.config.rules import PolicyTable
 from acp_agent.config.tables import Items, Money, Name, Seconds, Table, Text, Texts, plain
 from acp_agent.config.tools_tables import DeclaredToolTable, ToolServer
+from acp_agent.domain.egress import Pattern
 from acp_agent.domain.policy import Mode
 
 KEY_NAME = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -19,6 +21,23 @@ def _keys(value: object) -> object:
     if not isinstance(value, list) or not all(isinstance(item, str) and KEY_NAME.match(item) for item in value):
         # What stood there is not shown: it may be the key itself.
         raise plain('should be a list of "env:NAME": keys are named here, never written')
+    return tuple(value)
+
+
+def _key(value: object) -> object:
+    if not isinstance(value, str) or not KEY_NAME.match(value):
+        raise plain('should be "env:NAME": a key is named here, never written')
+    return value
+
+
+def _domains(value: object) -> object:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+        raise plain("should be a list of hosts")
+    for item in value:
+        try:
+            Pattern.parse(item)
+        except ValueError as error:
+            raise plain(f"{printable(item)} {error}") from None
     return tuple(value)
 
 
@@ -36,6 +55,8 @@ def _model(value: object) -> object:
     return value
 
 
+Domains = Annotated[tuple[str, ...], BeforeValidator(_domains)]
+"""Hosts: `pypi.org`, `*.example.org`, each with `:port` for that port alone."""
 ModelName = Annotated[str, BeforeValidator(_model)]
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
@@ -75,6 +96,7 @@ class Role(Table):
     max_steps: Count | None = None
     max_time: Seconds | None = None
     limits: LimitsTable | None = None
+    egress: Texts = ()
 
 
 class UserBudget(Table):
@@ -89,7 +111,25 @@ class Sandbox(Table):
     """How commands are fenced in: `required` refuses to run them without a sandbox."""
 
     level: Literal["required", "prefer", "off"] = "required"
-    allow_domains: Texts = ()
+    allow_domains: Domains = ()
+
+
+class EgressPreset(Table):
+    """Hosts with a name to ask for them by. `private`: they may lie in a private network.
+
+    `projects`: a projects.toml may ask for it; None is yes for the presets that come with acp, else no.
+    """
+
+    domains: Domains
+    private: bool = False
+    projects: bool | None = None
+
+
+class WebSearch(Table):
+    """A search engine that speaks SearXNG's JSON form; `key` names the variable of its bearer token."""
+
+    url: Annotated[str, BeforeValidator(_base_url)]
+    key: Annotated[Text, BeforeValidator(_key)] | None = None
 
 
 class SkillsTable(Table):
@@ -109,6 +149,8 @@ class SettingsTable(Table):
     tools: dict[Text, DeclaredToolTable] = Field(default_factory=dict)
     mcp: dict[Name, ToolServer] = Field(default_factory=dict)
     sandbox: Sandbox = Field(default_factory=Sandbox)
+    egress: dict[Name, EgressPreset] = Field(default_factory=dict)
+    web_search: WebSearch | None = None
     skills: SkillsTable = Field(default_factory=SkillsTable)
     hooks: OwnHooksTable = Field(default_factory=OwnHooksTable)
     policy: PolicyTable = Field(default_factory=PolicyTable)

@@ -17,6 +17,8 @@ LONGEST_NAME = 253
 USUAL_PORTS = (80, 443)
 NO_NETWORK = "unknown: no network"
 """The answer of a run that must look something up and could not."""
+NOT_LOOKED_UP = "nothing was looked up"
+"""What is wrong with an answer that should rest on a look-up."""
 PRESETS: Mapping[str, tuple[str, ...]] = {
     "registries": (
         "pypi.org",
@@ -66,6 +68,11 @@ class Pattern(Frozen):
     subdomains: bool = False
     ports: tuple[int, ...] = USUAL_PORTS
 
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.ports == USUAL_PORTS else ":" + ",".join(map(str, self.ports))
+        return ("*." if self.subdomains else "") + host + port
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """`example.org`, `*.example.org`, each with `:port` for that port alone. Raises ValueError in plain words."""
@@ -75,7 +82,7 @@ class Pattern(Frozen):
         host, given = _split(text[2:] if subdomains else text)
         host = host_of(host)
         if subdomains and (is_address(host) or "." not in host):
-            raise ValueError(f"*.{host} is too wide: name at least two labels, such as *.example.org")
+            raise ValueError("is too wide: name at least two labels, such as *.example.org")
         return cls(host=host, subdomains=subdomains, ports=USUAL_PORTS if given is None else (_port(given),))
 
     def matches(self, endpoint: Endpoint) -> bool:

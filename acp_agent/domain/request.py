@@ -38,18 +38,22 @@ class Gate(Frozen):
     timeout: float = 600.0
 
 
+Lookup = Literal["none", "wanted", "needed"]
+"""Whether a task asked for a network to look things up; `needed`: an answer that was not looked up does not count."""
+
+
 class RunRequest(Frozen):
     """One unit of work. `models` is the resolved chain, each `provider/model`, tried in that order.
 
     `answer_schema` is a JSON schema the final answer must fit. `scopes` are the budgets every call is booked in.
     `attended` says that a person watches, `effort` is the thought level asked of the model, None for its own.
     `instructions` is the project's AGENTS.md as it was read at the start. `setup` is a command run once in a new
-    worktree. `skills` are those on offer, as they were found at the start, `hooks` those of the project, `rules` of its
-    own file, which only tighten, and `tags` its tags.
+    worktree. `egress` are the hosts it may reach, as patterns of domain/egress.py, `lookup` says whether it must.
+    `skills` are those on offer, as they were found at the start, `hooks` those of the project, `rules` of its own file,
+    which only tighten, and `tags` its tags.
 
-    A run of a loop names it (`loop_id`) and its `iteration`.
-    worktree. `skills` are those on offer, as they were found at the start, `hooks` those of the project. `blast` is how
-    far it may reach, `protect_ignored` keeps commands from writing to folders that git ignores.
+    A run of a loop names it (`loop_id`) and its `iteration`. `blast` is how far it may reach, `protect_ignored` keeps
+    commands from writing to folders that git ignores.
     """
 
     prompt: str
@@ -76,6 +80,8 @@ class RunRequest(Frozen):
     gates: tuple[Gate, ...] = ()
     title: str = ""
     attended: bool = False
+    egress: tuple[str, ...] = ()
+    lookup: Lookup = "none"
     skills: tuple[SkillEntry, ...] = ()
     hooks: tuple[Hook, ...] = ()
     rules: tuple[Rule, ...] = ()

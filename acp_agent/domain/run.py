@@ -8,6 +8,7 @@ from pydantic import Field
 from acp_agent.domain.base import Frozen
 from acp_agent.domain.blast import Blast
 from acp_agent.domain.budget import LimitReason, Spent
+from acp_agent.domain.egress import NOT_LOOKED_UP
 from acp_agent.domain.errors import TRANSIENT_FAULTS
 from acp_agent.domain.events import (
     Accepted,
@@ -47,7 +48,7 @@ from acp_agent.domain.message import AssistantMessage, Message, ToolCall, ToolMe
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.skill import ActiveSkill
 from acp_agent.domain.taint import taint_of
-from acp_agent.domain.tool import Intent, PlanStep, ToolResult, result_text
+from acp_agent.domain.tool import Intent, NetworkUse, PlanStep, ToolResult, result_text
 from acp_agent.domain.weight import Trait
 
 _AFTER_A_WAIT = (RunStarted, WorkspacePrepared, Resumed, ApprovalGiven, CancelAsked, LateResult, Accepted, Rejected)
@@ -107,6 +108,7 @@ class RunState(Frozen):
     spent: Spent = Field(default_factory=Spent)
     seen: dict[str, str | None] = Field(default_factory=dict)
     plan: tuple[PlanStep, ...] = ()
+    network: NetworkUse = Field(default_factory=NetworkUse)
     skills: tuple[ActiveSkill, ...] = ()
     hooks: tuple[HookRan, ...] = ()
     finished: tuple[ToolFinished, ...] = ()
@@ -215,8 +217,11 @@ def _thought(state: RunState, fact: ModelCalled | ModelReplied | ModelFailed | A
         case AnswerChecked(problem=None):
             return {"answer": fact}
         case AnswerChecked():
-            remark = UserMessage(text=f"That answer does not fit the schema: {fact.problem}\nReply with the JSON only.")
-            return {"answer": fact, "answer_tries": state.answer_tries + 1, "messages": (*state.messages, remark)}
+            remark = f"That answer does not fit the schema: {fact.problem}\nReply with the JSON only."
+            if fact.problem == NOT_LOOKED_UP:
+                remark = f"That answer does not count: {NOT_LOOKED_UP}. Look it up, then reply."
+            messages = (*state.messages, UserMessage(text=remark))
+            return {"answer": fact, "answer_tries": state.answer_tries + 1, "messages": messages}
         case _:
             assert_never(fact)
 
@@ -317,6 +322,7 @@ def _closed(state: RunState, call_id: str, result: ToolResult) -> dict[str, obje
         "taint": state.taint | taint_of(result),
         "plan": state.plan if result.plan is None else result.plan,
         "loaded": (*(name for name in state.loaded if name not in result.loads), *result.loads),
+        "network": state.network.with_use(result.network),
     }
 
 

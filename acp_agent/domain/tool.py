@@ -59,10 +59,28 @@ class Intent(Frozen):
 
 
 class NetworkUse(Frozen):
-    """The hosts a call reached, as `host:port`, and those it was refused, with the reason behind the name."""
+    """The hosts a call reached, as `host:port`, those it was refused, with the reason behind the name, and those that
+    could not be reached.
+    """
 
     reached: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+
+    @property
+    def missed(self) -> bool:
+        """Whether a host was asked for and not reached."""
+        return bool(self.refused or self.failed)
+
+    def with_use(self, other: "NetworkUse | None") -> "NetworkUse":
+        """Both together, each host once."""
+        if other is None:
+            return self
+        return NetworkUse(
+            reached=tuple(dict.fromkeys((*self.reached, *other.reached))),
+            refused=tuple(dict.fromkeys((*self.refused, *other.refused))),
+            failed=tuple(dict.fromkeys((*self.failed, *other.failed))),
+        )
 
 
 ResultStatus = Literal["ok", "error", "refused", "cancelled"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from acp_agent.config.egress import granted
 from acp_agent.config.limits_tables import run_limits, with_batch
 from acp_agent.config.paths import database_path, state_dir
 from acp_agent.config.settings import DEFAULT_ALIAS, settings_not_in_force
@@ -21,6 +22,7 @@ from acp_agent.fleet import land
 from acp_agent.fleet.ask import RunAsk
 from acp_agent.fleet.checkout import Place
 from acp_agent.fleet.demonstration import demonstrated
+from acp_agent.fleet.network import lookup_of, network_warnings
 from acp_agent.fleet.plan import Agent, Job, Plan, Price, Target, build, streams
 from acp_agent.fleet.resolve import Resolved, Site, resolve
 from acp_agent.fleet.skills import with_skills
@@ -69,9 +71,11 @@ class Batches:
             max_cost=max_cost,
             hooks=found.hooks,
             rules=found.rules,
+            lookup=lookup_of(found.task),
         )
         targets = [self._target(ask, found, site, models[site.project]) for site in found.sites]
         job, targets, warnings = await demonstrated(job, targets)
+        warnings = (*warnings, *network_warnings(settings, found.task, targets))
         plan = build(job, targets, self._price, source, state_dir(self.environ) / WORKTREES)
         unused = (f"config.toml: {key} is not acted on by this version" for key in settings_not_in_force(settings))
         return plan.with_warnings((*warnings, *found.warnings, *unused))
@@ -274,6 +278,7 @@ class Batches:
             mode=role.policy or Mode.AUTO,
             blast=with_batch(run_limits(user, role.limits, site.limits), user),
             protect_ignored=site.protect_ignored or user.protect_ignored,
+            egress=granted(self.models.settings, name, found.task.egress if found.task else ()).hosts,
         )
         return Target(agent=agent, site=site)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from acp_agent.domain.errors import UsageError
 from acp_agent.fleet.facts import gather
 from acp_agent.fleet.plan import Job, Target
 from acp_agent.llm.closed import with_no_answer
@@ -19,6 +20,11 @@ async def demonstrated(job: Job, targets: Sequence[Target]) -> tuple[Job, list[T
     models = tuple(dict.fromkeys(model for target in targets for model in target.agent.models))
     if not any(map(is_demonstration, models)):
         return job, list(targets), ()
+    if job.lookup != "none":
+        raise UsageError(
+            "the demonstration model cannot look anything up, and the task asks for that",
+            hint="choose another model: acp models ls",
+        )
     schema = require_closed_question(models, read_only=job.read_only, answer_schema=job.answer_schema)
     prepared = [await _with_facts(target) for target in targets]
     return replace(job, answer_schema=with_no_answer(schema)), prepared, (WARNING,)

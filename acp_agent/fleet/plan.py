@@ -12,7 +12,7 @@ from acp_agent.domain.events import BatchStarted
 from acp_agent.domain.hook import Hook
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.ports import NewStream
-from acp_agent.domain.request import RunRequest, Workplace
+from acp_agent.domain.request import Lookup, RunRequest, Workplace
 from acp_agent.domain.rules import Rule
 from acp_agent.fleet.resolve import Site
 from acp_agent.runs.ids import new_id
@@ -39,6 +39,7 @@ class Agent:
     mode: Mode = Mode.AUTO
     blast: BlastLimits = field(default_factory=BlastLimits)
     protect_ignored: bool = False
+    egress: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Job:
     max_cost: float | None = None
     hooks: tuple[Hook, ...] = ()
     rules: tuple[Rule, ...] = ()
+    lookup: Lookup = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,8 @@ def _planned(job: Job, target: Target, batch_id: str, worktrees: Path, price: Ca
         role_prompt=agent.role_prompt,
         instructions=target.site.instructions,
         skills=target.site.skills,
+        egress=agent.egress,
+        lookup=job.lookup,
         hooks=job.hooks,
         mode=Mode.PLAN if job.read_only else agent.mode,
         read_only=job.read_only,

@@ -11,6 +11,7 @@ from typing import Literal
 import anyio
 import anyio.to_thread
 
+from acp_agent.config.egress import granted
 from acp_agent.config.limits_tables import run_limits
 from acp_agent.config.session_hooks import hooks_for
 from acp_agent.config.settings import Settings
@@ -144,6 +145,7 @@ class Conversations:
             limits=self._limits(role, chain),
             blast=run_limits(self.settings.table.limits, role.limits, None),
             protect_ignored=self.settings.table.limits.protect_ignored,
+            egress=granted(self.settings, session.role).hosts,
             attended=True,
             rules=rules,
             tags=tags,

@@ -23,14 +23,17 @@ from acp_agent.agent.actions import (
     Prepare,
     Recover,
     Stop,
+    Tell,
     Think,
     Verify,
 )
 from acp_agent.agent.calls import Scene
 from acp_agent.agent.decide import next_action
+from acp_agent.agent.lookup import is_guess
 from acp_agent.domain.budget import Reservation, Settlement
 from acp_agent.domain.errors import AcpAgentError, Fenced, NotRecorded
 from acp_agent.domain.events import (
+    AnswerChecked,
     Event,
     Fact,
     GateStarted,
@@ -190,12 +193,12 @@ class Driver:
                 await self.record(LimitReached(limit=limit, detail=f"The limit {limit} of this run is reached."))
             case Park(exceeds):
                 await self.record(parked(exceeds, ""))
-            case Check() | Prepare() | Verify() | Commit() | Finish() | Stop():
+            case Check() | Tell() | Prepare() | Verify() | Commit() | Finish() | Stop():
                 await self._frame(action)
             case _:
                 assert_never(action)
 
-    async def _frame(self, action: Check | Prepare | Verify | Commit | Finish | Stop) -> None:
+    async def _frame(self, action: Check | Tell | Prepare | Verify | Commit | Finish | Stop) -> None:
         request, places = self.request, self.parts.places
         match action:
             case Prepare():
@@ -203,7 +206,9 @@ class Driver:
                     path = await places.prepare(self.claim.stream_id, request.workplace, request.setup)
                     await self.record(WorkspacePrepared(path=path, base=request.workplace.base))
             case Check():
-                await self.record(check_answer(request.answer_schema or {}, self.state.text))
+                await self.record(check_answer(request, self.state.text, is_guess(self.state, request)))
+            case Tell(answer):
+                await self.record(AnswerChecked(value=answer))
             case Verify(gate):
                 await self._verify(gate)
             case Commit():

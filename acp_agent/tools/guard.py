@@ -16,6 +16,7 @@ from acp_agent.domain.tool import Intent, NetworkUse, Risk, ToolResult, ToolSpec
 from acp_agent.domain.weight import Weight
 from acp_agent.tools.apply_patch import apply_patch
 from acp_agent.tools.breaker import Breaker
+from acp_agent.tools.egress.outlet import CLOSED, LEVELS, Outlet
 from acp_agent.tools.files import edit_file, read_file, write_file
 from acp_agent.tools.listing import list_files
 from acp_agent.tools.plan import plan
@@ -223,8 +224,9 @@ class Guard:
 
     def _hosts(self, use: NetworkUse) -> NetworkUse:
         """A host may be a secret that somebody tried to send away as a name."""
-        reached, refused = (tuple(self.shown(host) for host in hosts) for hosts in (use.reached, use.refused))
-        return NetworkUse(reached=reached, refused=refused)
+        lists = (use.reached, use.refused, use.failed)
+        reached, refused, failed = (tuple(self.shown(host) for host in hosts) for hosts in lists)
+        return NetworkUse(reached=reached, refused=refused, failed=failed)
 
 
 def _rests(tool: Tool) -> bool:
@@ -277,7 +279,13 @@ def _head_and_tail(text: str, cap: int) -> tuple[str, int]:
 
 
 def standard_tools(
-    workspace: Workspace, *, read_only: bool, unattended: bool, sandbox: Sandbox, patches: bool = False
+    workspace: Workspace,
+    *,
+    read_only: bool,
+    unattended: bool,
+    sandbox: Sandbox,
+    patches: bool = False,
+    outlet: Outlet = CLOSED,
 ) -> list[Tool]:
     """The usual set, `apply_patch` among them where `patches` are wanted.
 
@@ -288,7 +296,7 @@ def standard_tools(
         return [tool for tool in tools if tool.risk == Risk.READ]
     level = None if exposes_home(workspace.root) else level_for(sandbox)
     if level not in (None, "none") or (level == "none" and not unattended):
-        tools.append(shell_tool(sandbox, confined=level != "none"))
+        tools.append(shell_tool(sandbox, confined=level != "none", outlet=outlet if level in LEVELS else CLOSED))
     return tools
 
 
@@ -305,12 +313,13 @@ async def open_tools(
     lines: tuple[str, ...] = (),
     patches: bool = False,
     source: Source | None = None,
+    outlet: Outlet = CLOSED,
 ) -> Guard:
     """The tools of a run that works in `root`, an existing directory. `extra` are offered beside the usual ones.
 
     `lines` are for the model, about tools it is not offered; `source` brings tools that come and go. `gates` are the
     commands whose files govern the run, `private` names of files that are not for others. `patches`: the model is one
-    that writes patches.
+    that writes patches. `outlet` is what commands may reach of the network.
 
     Raises NotADirectoryError. The first call of a process tries the sandbox, which takes about 20 ms in a thread.
     """
@@ -324,6 +333,7 @@ async def open_tools(
         unattended=unattended,
         patches=patches,
         sandbox=replace(sandbox or Sandbox(), protected=kept),
+        outlet=outlet,
     )
     usual = await anyio.to_thread.run_sync(choose)
     offered = [*usual, *(tool for tool in extra if not read_only or tool.risk == Risk.READ)]

@@ -10,9 +10,10 @@ from pydantic import Field
 
 from acp_agent.domain.confinement import Confinement
 from acp_agent.domain.errors import ToolError
-from acp_agent.domain.tool import Intent, Risk, ToolResult
-from acp_agent.domain.weight import Weight
+from acp_agent.domain.tool import Intent, NetworkUse, Risk, ToolResult
+from acp_agent.domain.weight import Trait, Weight
 from acp_agent.tools.command import Bounds, Captured, Stopped, run_program
+from acp_agent.tools.egress.outlet import CLOSED, Outlet
 from acp_agent.tools.naming import named
 from acp_agent.tools.registry import Arguments, Ready, Seen, Tool, other_names, prepared_tool
 from acp_agent.tools.sandbox.facts import confinement
@@ -49,6 +50,7 @@ class CommandResult:
     timed_out: bool
     confinement: Confinement
     stopped: Stopped | None = None
+    network: NetworkUse | None = None
 
     @property
     def sandbox(self) -> Level:
@@ -66,17 +68,18 @@ async def run_command(
     cwd: Path | None = None,
     stdin: bytes = b"",
     keep: int = KEPT_OUTPUT,
+    outlet: Outlet = CLOSED,
 ) -> CommandResult:
     """Run a shell command, or a program with its arguments, in `workspace`.
 
     It is confined as `sandbox` says, by default in a sandbox or not at all. `timeout` in seconds; `network` opens the
-    network for this command alone; `stdin` is all it can read; `keep` bytes of output are kept, half from each end.
-    Nothing it started lives on. Raises ToolError(kind="no_sandbox") where it cannot be confined as required.
+    network for this command alone, `outlet` a way to its hosts; `stdin` is all it can read; `keep` bytes of output are
+    kept, half from each end. Nothing it started lives on. Raises ToolError(kind="no_sandbox") where it cannot be
+    confined as required.
     """
     root = Workspace.at(workspace).root
     sandbox = _for_command(sandbox or Sandbox(), root, network, timeout)
     level = _level(sandbox, root)
-    argv, environment = _program(command, sandbox, level, root, cwd or root)
     bounds = Bounds(
         timeout,
         head=keep // 2,
@@ -90,7 +93,9 @@ async def run_command(
     protection = Protection(root, git_places(root), level, aside, sandbox.protected)
     # A few dozen stats, in about the time that a thread would take to begin with them.
     try:
-        ended = await run_program(argv, cwd=cwd or root, environment=environment, bounds=bounds, stdin=stdin)
+        async with outlet.for_command(sandbox, level) as (opened, record):
+            argv, environment = _program(command, opened, level, root, cwd or root)
+            ended = await run_program(argv, cwd=cwd or root, environment=environment, bounds=bounds, stdin=stdin)
     finally:
         tampered = protection.mend()
     output, omitted = _both_ends(ended)
@@ -98,8 +103,17 @@ async def run_command(
         # Something has changed since it was tried: the next command finds out which level holds now.
         forget(sandbox)
         raise ToolError(f"The sandbox could not be made: {output.strip()}", kind="sandbox_failed", retryable=True)
-    held = confinement(sandbox, level, tampered)
-    return CommandResult(ended.exit_status, output, omitted, ended.seconds, ended.timed_out, held, ended.stopped)
+    held = confinement(opened, level, tampered)
+    return CommandResult(
+        ended.exit_status,
+        output,
+        omitted,
+        ended.seconds,
+        ended.timed_out,
+        held,
+        ended.stopped,
+        record.use(),
+    )
 
 
 def _both_ends(ended: Captured) -> tuple[str, int]:
@@ -148,6 +162,11 @@ UNCONFINED = (
 )
 
 
+WAY_OUT = (
+    "Of the network there are these hosts alone, for programs that heed HTTP_PROXY and HTTPS_PROXY (most do, untold): "
+)
+
+
 class Shell(Arguments):
     OTHER_NAMES = other_names(command="cmd script", cwd="directory workdir working_directory")
 
@@ -161,18 +180,22 @@ class Shell(Arguments):
         return self.command
 
 
-def shell_tool(sandbox: Sandbox, *, confined: bool = True) -> Tool:
-    """The `shell` tool, confined as `sandbox` says. Where it is not, what a command breaks is not only local."""
+def shell_tool(sandbox: Sandbox, *, confined: bool = True, outlet: Outlet = CLOSED) -> Tool:
+    """The `shell` tool, confined as `sandbox` says, with the way out of `outlet`.
+
+    Where it is not confined, what a command breaks is not only local.
+    """
     if confined:
         # What was weighed as confined never runs bare, should the sandbox fail later.
         sandbox = replace(sandbox, level="required")
 
     risk = Risk.LOCAL if confined else Risk.EXTERNAL
+    traits: frozenset[Trait] = frozenset(("outward",)) if outlet.is_open else frozenset()
 
     def weigh(arguments: Shell, workspace: Workspace) -> Weight:
         line = named(arguments.command)
-        reasons = ("" if confined else "it is not confined by a sandbox", line.why or "")
-        return Weight(risk=risk, commands=line.commands, opaque=line.opaque, reasons=tuple(filter(None, reasons)))
+        reasons = tuple(filter(None, ("" if confined else "it is not confined by a sandbox", line.why or "")))
+        return Weight(risk=risk, commands=line.commands, opaque=line.opaque, traits=traits, reasons=reasons)
 
     @prepared_tool(risk, kind="execute", timeout=None, weigh=weigh)
     def shell(arguments: Shell, workspace: Workspace, seen: Seen) -> Ready:
@@ -189,14 +212,23 @@ def shell_tool(sandbox: Sandbox, *, confined: bool = True) -> Tool:
             keyed = replace(sandbox, environment={**sandbox.environment, CALL_KEY: key}) if key else sandbox
             return _told(
                 await run_command(
-                    arguments.command, workspace=workspace.root, timeout=arguments.timeout, sandbox=keyed, cwd=where
+                    arguments.command,
+                    workspace=workspace.root,
+                    timeout=arguments.timeout,
+                    sandbox=keyed,
+                    cwd=where,
+                    outlet=outlet,
                 ),
                 arguments.timeout,
             )
 
         return Ready(Intent(title=arguments.title()), run)
 
-    return shell if confined else replace(shell, description=UNCONFINED)
+    if not confined:
+        return replace(shell, description=UNCONFINED)
+    if not outlet.is_open:
+        return shell
+    return replace(shell, description=f"{shell.description}\n\n{WAY_OUT}{outlet.hosts()}.")
 
 
 def _told(ended: CommandResult, timeout: float) -> ToolResult:
@@ -212,6 +244,9 @@ def _told(ended: CommandResult, timeout: float) -> ToolResult:
     elif ended.exit_status != 0:
         kind = "exit_status"
         output = f"exit status {ended.exit_status}\n{output}"
+    if kind == "exit_status" and ended.network is not None and (ended.network.refused or ended.network.failed):
+        missed = (*ended.network.refused, *(f"{host} (no answer)" for host in ended.network.failed))
+        hint = f"It asked for hosts it did not reach: {', '.join(missed[:5])}."
     if tampered := ended.confinement.tampered:
         kind, hint = kind or "tampered", "These files govern what runs here; no command may make or change them."
         output = "".join(f"protected: it {line}\n" for line in tampered) + output
@@ -226,4 +261,5 @@ def _told(ended: CommandResult, timeout: float) -> ToolResult:
         origin="command",
         exit_status=ended.exit_status,
         seconds=round(ended.seconds, 3),
+        network=ended.network,
     )

@@ -113,7 +113,6 @@ def test_keys_of_later_versions_are_named(folder: Path) -> None:
         "budget.per_month",
         "targets.nightly.where",
         "projects.api.url",
-        "tasks.outdated.egress",
         "tasks.outdated.cache_for",
     ]
     assert not_in_force(load_projects(written('version = 1\n[projects.a]\npath = "."\ntags = []\n'))) == []

@@ -185,8 +185,9 @@ To change part of a file use edit_file.\
 Run a command in bash and return its exit status and output (stdout and stderr together).
 
 It runs in a sandbox: the workspace is writable, the rest of the system read-only, the home directory and the
-network are not there, and /tmp is empty each time. Git can be looked at but not changed; your changes are
-committed for you. No process outlives the command, and nothing can be typed into it.\
+network are not there, and /tmp is empty each time. `git commit` works; git's configuration and hooks, and files
+that editors or agents act upon (.vscode, .mcp.json), cannot be changed. In a batch your changes are committed
+for you. No process outlives the command, and nothing can be typed into it.\
 """,
                 {
                     "additionalProperties": False,

@@ -59,10 +59,20 @@ def _tool_started(data: Data) -> str:
 def _tool_ended(data: Data) -> str:
     result = data["result"]
     took = f" in {duration(result['seconds'])}" if result.get("seconds") is not None else ""
+    took += _network(result.get("network"))
     if result["status"] == "ok":
         return f"{data['tool']}: ok{took}"
     kind = f" ({result['kind']})" if result.get("kind") else ""
     return f"{data['tool']}: {result['status']}{kind}{took}: {result['output']}"
+
+
+def _network(use: Data | None) -> str:
+    """The hosts that a call asked for, and what became of that."""
+    if use is None:
+        return ""
+    told = (("reached", "reached"), ("refused", "refused"), ("failed", "no answer from"))
+    parts = [f"{word} {', '.join(use[key])}" for key, word in told if use.get(key)]
+    return f" ({'; '.join(parts)})"
 
 
 def _gate_finished(data: Data) -> str:

@@ -1,6 +1,7 @@
 """A plan as a person confirms it, and as `--plan` prints it."""
 
 import json
+from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -23,8 +24,20 @@ def summary(plan: "Plan") -> str:
         f"{some(number, 'project')}: {names_of([item.project or item.root for item in plan.items])}",
         f"model: {one_line(', then '.join(plan.models))}{source}",
         f"cost: {price_range(plan.low, plan.high)}{cap}",
+        *_network(plan),
     ]
     return "\n".join(lines + [f"warning: {one_line(warning)}" for warning in plan.warnings])
+
+
+def _network(plan: "Plan") -> Iterator[str]:
+    """The hosts that can be reached; nothing where the network is closed, as it is by default."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for item in plan.items:
+        groups.setdefault(item.request.egress, []).append(item.project or item.root)
+    for hosts, projects in groups.items():
+        if hosts:
+            of = f" ({names_of(projects)})" if len(groups) > 1 else ""
+            yield f"network: {', '.join(hosts)}{of}"
 
 
 def costs_or_edits(plan: "Plan") -> bool:
@@ -70,6 +83,7 @@ def plan_document(plan: "Plan") -> dict[str, Any]:
                 "kind": item.kind,
                 "branch": _branch(plan, item.branch),
                 "read_only": item.request.read_only,
+                "egress": list(item.request.egress),
                 "limits": item.request.limits.model_dump(mode="json"),
             }
             for item in plan.items

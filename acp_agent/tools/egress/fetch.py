@@ -9,21 +9,20 @@ import anyio.to_thread
 from pydantic import Field, field_validator
 
 from acp_agent import __version__
-from acp_agent.domain.egress import AllowList
 from acp_agent.domain.errors import ToolError
 from acp_agent.domain.tool import Intent, Risk, ToolResult
 from acp_agent.domain.weight import Weight
 from acp_agent.tools.egress.address import Address
 from acp_agent.tools.egress.content import part_of, readable
 from acp_agent.tools.egress.http import Page, Web
-from acp_agent.tools.egress.network import Network, Record
+from acp_agent.tools.egress.network import Record
+from acp_agent.tools.egress.outlet import Outlet
 from acp_agent.tools.registry import Arguments, Ready, Seen, Tool, other_names, prepared_tool
 from acp_agent.tools.workspace import Workspace
 
 TIMEOUT = 30.0
 AGENT = f"acp-agent/{__version__}"
 ACCEPTED = "text/html, application/json;q=0.9, text/*;q=0.8, */*;q=0.5"
-SHOWN_HOSTS = 30
 
 
 class Fetch(Arguments):
@@ -43,8 +42,8 @@ class Fetch(Arguments):
         return f"Fetch {self.url}"
 
 
-def fetch_tool(network: Network, allowed: AllowList, secret: Callable[[str], bool]) -> Tool:
-    """The tool over `network`, for the hosts of `allowed`; an address in which `secret` finds one is refused."""
+def fetch_tool(outlet: Outlet, secret: Callable[[str], bool]) -> Tool:
+    """The tool for the hosts of `outlet`; an address in which `secret` finds one is refused."""
 
     def weigh(arguments: Fetch, workspace: Workspace) -> Weight:
         return Weight(risk=Risk.READ, traits=frozenset(("untrusted", "outward")))
@@ -63,9 +62,12 @@ def fetch_tool(network: Network, allowed: AllowList, secret: Callable[[str], boo
             return await web.get(address, {"User-Agent": AGENT, "Accept": ACCEPTED, "Accept-Encoding": "gzip"})
 
         read = functools.partial(_told, pointer=arguments.pointer)
-        return Ready(Intent(title=arguments.title()), lambda key: asked(Web(network, allowed, Record()), ask, read))
+        return Ready(
+            Intent(title=arguments.title()), lambda key: asked(Web(outlet.network, outlet.allowed, Record()), ask, read)
+        )
 
-    return replace(fetch, description=f"{fetch.description} {_hosts(allowed)}")
+    hosts = f"These hosts can be reached and no others: {outlet.hosts()}."
+    return replace(fetch, description=f"{fetch.description} {hosts}")
 
 
 async def asked(web: Web, ask: Callable[[Web], Awaitable[Page]], read: Callable[[Page], ToolResult]) -> ToolResult:
@@ -103,9 +105,3 @@ def _told(page: Page, pointer: str | None) -> ToolResult:
         output=f"{head}\n{text}{cut}",
         origin="web",
     )
-
-
-def _hosts(allowed: AllowList) -> str:
-    names = [("*." if pattern.subdomains else "") + pattern.host for pattern in allowed.patterns]
-    more = f" and {len(names) - SHOWN_HOSTS} more" if len(names) > SHOWN_HOSTS else ""
-    return f"These hosts can be reached and no others: {', '.join(names[:SHOWN_HOSTS])}{more}."

@@ -90,6 +90,7 @@ class Web:
                 finally:
                     await answer.aclose()
                 return
+        self.record.failed(endpoint)
         raise ToolError(f"{endpoint} does not answer.", kind="no_answer", retryable=True)
 
 

@@ -29,6 +29,7 @@ class Record:
     def __init__(self) -> None:
         self._reached: dict[str, None] = {}
         self._refused: dict[str, None] = {}
+        self._failed: dict[str, None] = {}
 
     def reached(self, endpoint: Endpoint) -> None:
         """A connection was made."""
@@ -38,11 +39,15 @@ class Record:
         """`asked` is a host with the reason, in a few words."""
         self._refused[asked] = None
 
+    def failed(self, endpoint: Endpoint) -> None:
+        """It has no address, or does not answer."""
+        self._failed[str(endpoint)] = None
+
     def use(self) -> NetworkUse | None:
         """What to tell of it; None where nothing was asked for."""
-        if not self._reached and not self._refused:
+        if not (self._reached or self._refused or self._failed):
             return None
-        return NetworkUse(reached=_first(self._reached), refused=_first(self._refused))
+        return NetworkUse(reached=_first(self._reached), refused=_first(self._refused), failed=_first(self._failed))
 
 
 def _first(asked: dict[str, None]) -> tuple[str, ...]:
@@ -65,13 +70,13 @@ class Network:
         """
         if not allowed.allows(endpoint):
             raise _refused(endpoint, record, "not allowed", "Only the allowed hosts can be reached.")
-        found = [endpoint.host] if is_address(endpoint.host) else await self._looked_up(endpoint)
+        found = [endpoint.host] if is_address(endpoint.host) else await self._looked_up(endpoint, record)
         if not self.private.allows(endpoint) and not all(is_public(address) for address in found):
             # One private address among public ones is refused too: it is how a name is rebound.
             raise _refused(endpoint, record, "private address", "It leads into a private network.")
         return found[:ADDRESSES_TRIED]
 
-    async def _looked_up(self, endpoint: Endpoint) -> list[str]:
+    async def _looked_up(self, endpoint: Endpoint, record: Record) -> list[str]:
         try:
             with anyio.fail_after(self.connect_time):
                 # A link-local address comes with its zone, which is not part of it.
@@ -79,6 +84,7 @@ class Network:
         except (OSError, UnicodeError):
             found = []
         if not found:
+            record.failed(endpoint)
             raise ToolError(f"{endpoint.host} has no address here.", kind="no_such_host", retryable=True)
         return found
 
@@ -95,6 +101,7 @@ class Network:
                 continue
             record.reached(endpoint)
             return stream
+        record.failed(endpoint)
         raise ToolError(f"{endpoint} does not answer.", kind="no_answer", retryable=True)
 
 

@@ -46,10 +46,17 @@ async def open_proxy(network: Network, allowed: AllowList, limits: Limits | None
         path = folder / "proxy"
         proxy = Proxy(path, Record())
         server = _Server(network, allowed, proxy.record, limits or Limits())
+        failure: Exception | None = None
         async with await anyio.create_unix_listener(path) as listener, anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, server.serve)
-            yield proxy
+            try:
+                yield proxy
+            except Exception as error:
+                # What the block raises is its caller's: a task group would wrap it.
+                failure = error
             tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(shutil.rmtree, folder)

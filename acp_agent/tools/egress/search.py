@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from pydantic import Field
 
 from acp_agent.domain.egress import AllowList, Pattern
-from acp_agent.domain.errors import ToolError
+from acp_agent.domain.errors import ToolError, UsageError
 from acp_agent.domain.tool import Intent, Risk, ToolResult
 from acp_agent.domain.weight import Weight
 from acp_agent.tools.egress.address import Address
@@ -33,13 +33,23 @@ class WebSearch(Arguments):
         return f"Search the web for {self.query!r}"
 
 
-def web_search_tool(network: Network, engine: Address, key: str | None, secret: Callable[[str], bool]) -> Tool:
+def engine_at(url: str) -> Address:
+    """The endpoint of a search engine. Raises UsageError where a person wrote an address that is none."""
+    try:
+        return Address.parse(url)
+    except ValueError as error:
+        what = f"config.toml: web_search.url: {url} {error}"
+        raise UsageError(what, hint='such as url = "http://127.0.0.1:8888/search"') from None
+
+
+def web_search_tool(engine: Address, key: str | None, secret: Callable[[str], bool]) -> Tool:
     """The tool over one SearXNG endpoint, `key` sent as a bearer token. A query in which `secret` finds one is refused.
 
-    The endpoint is the one host it reaches; `network` says whether it may lie in a private network.
+    The endpoint is the one host it reaches; a person configured it, so it may lie in a private network.
     """
     endpoint = engine.endpoint
     allowed = AllowList(patterns=(Pattern(host=endpoint.host, ports=(endpoint.port,)),))
+    network = Network(private=allowed)
     headers = {"User-Agent": AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"}
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"

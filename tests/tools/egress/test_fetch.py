@@ -15,6 +15,7 @@ from acp_agent.domain.tool import NetworkUse, Risk, ToolResult
 from acp_agent.tools.egress.fetch import fetch_tool
 from acp_agent.tools.egress.http import MOST_BYTES
 from acp_agent.tools.egress.network import Network
+from acp_agent.tools.egress.outlet import Outlet
 from acp_agent.tools.guard import Guard
 from acp_agent.tools.workspace import Workspace
 from tests.tools.egress.conftest import CERTIFICATES, Site
@@ -35,7 +36,7 @@ def fetching(root: Path) -> Callable[..., Fetch]:
 
         network = Network(private=AllowList.of(allowed if private is None else private), resolve=resolve)
         redactor = Redactor([SECRET])
-        tool = fetch_tool(network, AllowList.of(allowed), lambda text: redactor(text) != text)
+        tool = fetch_tool(Outlet(network, AllowList.of(allowed)), lambda text: redactor(text) != text)
         guard = Guard({"fetch": tool}, Workspace.at(root), redactor)
 
         async def fetch(url: str, **more: Any) -> ToolResult:
@@ -233,6 +234,6 @@ async def test_the_next_address_is_tried_and_nobody_answering_is_said(
     assert (await fetching([where], addresses=addresses)(f"http://{where}/")).status == "ok"
     assert looked_up == ["index.test"]
     nobody = await fetching([where], addresses=lambda host: ["127.0.0.2"])(f"http://{where}/")
-    assert (nobody.kind, nobody.network) == ("no_answer", None)
+    assert (nobody.kind, nobody.network) == ("no_answer", NetworkUse(failed=(where,)))
     unknown = await fetching([where], addresses=lambda host: [])(f"http://{where}/")
     assert (unknown.kind, unknown.output) == ("no_such_host", "index.test has no address here.")

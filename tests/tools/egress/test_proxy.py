@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from acp_agent.domain.egress import AllowList
+from acp_agent.domain.errors import ToolError
 from acp_agent.domain.tool import NetworkUse
 from acp_agent.tools.egress.network import Network
 from acp_agent.tools.egress.proxy import Limits, Proxy, open_proxy
@@ -177,3 +178,6 @@ async def test_it_is_gone_with_its_block() -> None:
         with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
             await stream.receive()
     assert not folder.exists()
+    with pytest.raises(ToolError, match="of the block"):
+        async with open_proxy(Network(), AllowList.of(["index.test"])):
+            raise ToolError("an error of the block")

@@ -4,13 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from acp_agent.domain.egress import AllowList
 from acp_agent.domain.message import ToolCall
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.tool import NetworkUse, Risk, ToolResult
-from acp_agent.tools.egress.address import Address
-from acp_agent.tools.egress.network import Network
-from acp_agent.tools.egress.search import web_search_tool
+from acp_agent.tools.egress.search import engine_at, web_search_tool
 from acp_agent.tools.guard import Guard
 from acp_agent.tools.workspace import Workspace
 from tests.tools.egress.conftest import Site
@@ -20,10 +17,9 @@ KEY = "search-key-of-mine"
 
 async def searched(root: Path, site: Site, **arguments: Any) -> ToolResult:
     """What a call of the tool returns."""
-    network = Network(private=AllowList.of([f"127.0.0.1:{site.port}"]))
     redactor = Redactor([KEY])
-    engine = Address.parse(f"http://127.0.0.1:{site.port}/search?language=en")
-    tool = web_search_tool(network, engine, KEY, lambda text: redactor(text) != text)
+    engine = engine_at(f"http://127.0.0.1:{site.port}/search?language=en")
+    tool = web_search_tool(engine, KEY, lambda text: redactor(text) != text)
     guard = Guard({"web_search": tool}, Workspace.at(root), redactor)
     call = ToolCall(call_id="c1", name="web_search", arguments=json.dumps(arguments))
     weight = await guard.weigh(call)
