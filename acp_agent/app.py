@@ -14,6 +14,7 @@ from acp_agent.config.egress import private_hosts, web_search_secrets
 from acp_agent.config.hook_tables import hooks_of
 from acp_agent.config.known_secrets import KnownSecrets
 from acp_agent.config.paths import CONFIG_FILE, config_file, database_path, state_dir
+from acp_agent.config.person import person_name
 from acp_agent.config.servers import servers_for
 from acp_agent.config.settings import (
     Settings,
@@ -255,7 +256,9 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
             models = Models(settings, environ, gateway)
             batches = Batches(environ, cwd, models, journal, runner, engine, bus)
             sessions = Sessions(journal)
-            conversations = Conversations(models, journal, sessions, runner, engine, bus, allowances)
+            conversations = Conversations(
+                models, journal, sessions, runner, engine, bus, allowances, actor=f"person:{person_name()}"
+            )
             undo = Undo(state_dir(environ), journal, engine, places)
             talks = (sessions, conversations, undo, allowances)
             yield App(environ, settings, journal, runner, engine, models, batches, *talks, redact, places, hooks)

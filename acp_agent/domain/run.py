@@ -47,7 +47,7 @@ from acp_agent.domain.hook_notes import with_note
 from acp_agent.domain.message import AssistantMessage, Message, ToolCall, ToolMessage, UserMessage
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.skill import ActiveSkill
-from acp_agent.domain.taint import taint_of
+from acp_agent.domain.taint import taint_of, taint_of_words
 from acp_agent.domain.tool import Intent, NetworkUse, PlanStep, ToolResult, result_text
 from acp_agent.domain.weight import Trait
 
@@ -376,7 +376,8 @@ def undone_text(fact: Undone) -> str:
 def _lived(state: RunState, fact: Fact) -> dict[str, object]:
     match fact:
         case RunStarted():
-            return {"request": fact.request, "messages": (UserMessage(text=fact.request.prompt),)}
+            taint = state.taint | taint_of_words(fact.request.instructions, *fact.request.skills)
+            return {"request": fact.request, "messages": (UserMessage(text=fact.request.prompt),), "taint": taint}
         case SkillActivated():
             return {"skills": _with_skill(state, fact)}
         case HookRan():

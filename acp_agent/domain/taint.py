@@ -46,3 +46,8 @@ def closes_the_circle(taint: frozenset[Trait], traits: frozenset[Trait]) -> bool
 def taint_of(result: ToolResult) -> frozenset[Trait]:
     """What the text of a result adds. A result of our own making, such as a refusal, adds nothing."""
     return frozenset(("untrusted",)) if result.status in ("ok", "error") else frozenset()
+
+
+def taint_of_words(*words: object) -> frozenset[Trait]:
+    """What a run begins with: instructions and skills that stand in its first prompt are text of others too."""
+    return frozenset(("untrusted",)) if any(words) else frozenset()

@@ -1,7 +1,6 @@
 """`acp approve`: answer what a run waits for; the answer is a fact, so it holds whoever drives the run."""
 
 import os
-import pwd
 import sys
 import time
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from acp_agent.config.paths import database_path
+from acp_agent.config.person import person_name
 from acp_agent.domain.errors import ExitCode, NothingSelected, UsageError
 from acp_agent.fleet.view import Row
 from acp_agent.store.reads import Reads
@@ -150,10 +150,7 @@ async def _revoke(name: str) -> int:
 
 def actor() -> str:
     """Who answers: the user of this machine. Nobody proves it; whoever can write the record can write any name."""
-    try:
-        return f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
-    except KeyError:
-        return f"cli:{os.getuid()}"
+    return f"cli:{person_name()}"
 
 
 async def _allow_always(app: "App", run_id: str) -> None:
