@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import anyio.to_thread
 
 from acp_agent.domain.errors import ToolError
+from acp_agent.domain.redact import MASK
 from acp_agent.domain.tool import Intent, ToolResult
 from acp_agent.tools.registry import Ready, Seen
 from acp_agent.tools.text import Diff
@@ -43,11 +44,26 @@ def require_known(path: str, current: str, seen: Seen) -> None:
         raise ToolError(f"{path} changed since it was read.", kind="stale", hint="Read it again, then change it.")
 
 
+def keep_secrets(change: Change) -> None:
+    """Refuse what would put the mask, all that the model was shown, in the place of a secret. Raises ToolError."""
+    if change.before is None or change.after is None:
+        return
+    mask = MASK.encode()
+    if change.after.count(mask) > change.before.count(mask):
+        raise ToolError(
+            f"{change.path} would get {MASK} where a secret stands, which you are not shown.",
+            kind="masked",
+            hint="Change the other lines with edit_file, and leave the masked ones out.",
+        )
+
+
 def writing(workspace: Workspace, changes: Sequence[Change], title: str, said: str, notes: Sequence[str] = ()) -> Ready:
     """Make `changes`, all or none. The intent holds the hashes by which recovery tells whether it happened.
 
     `said` is what the model reads when it is done, `notes` what it should know besides.
     """
+    for change in changes:
+        keep_secrets(change)
     diff = "".join(change.diff.text for change in changes)
 
     def write() -> ToolResult:

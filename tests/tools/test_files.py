@@ -151,3 +151,16 @@ async def test_what_cannot_be_written_is_an_error_the_model_reads(
     result = await use("write_file", path=path, content=content)
     assert (result.status, result.kind) == ("error", kind)
     assert sorted(entry.name for entry in root.iterdir()) == ["a", "folder"]
+
+
+async def test_what_was_masked_for_the_model_is_not_written_over_the_secret(use: Use, root: Path) -> None:
+    (root / "settings.py").write_text("TOKEN = 'hunter2hunter2'\nDEBUG = True\n")
+    await use("read_file", path="settings.py")
+    whole = await use("write_file", path="settings.py", content="TOKEN = '[redacted]'\nDEBUG = False\n")
+    assert (whole.status, whole.kind) == ("error", "masked")
+    assert (root / "settings.py").read_text() == "TOKEN = 'hunter2hunter2'\nDEBUG = True\n"
+    edit = await use("edit_file", path="settings.py", edits=[{"old": "DEBUG = True", "new": "DEBUG = False"}])
+    assert edit.status == "ok"
+    assert (root / "settings.py").read_text() == "TOKEN = 'hunter2hunter2'\nDEBUG = False\n"
+    new = await use("write_file", path="example.py", content="TOKEN = '[redacted]'\n")
+    assert new.status == "ok", "a new file replaces nothing"

@@ -130,16 +130,6 @@ def fleet_document(state: "FleetState", views: Mapping[str, LoopView]) -> dict[s
     }
 
 
-def is_fleet(loop_id: str) -> bool:
-    """Whether a loop on record is one over several projects."""
-    from acp_agent.config.paths import database_path
-    from acp_agent.store.reads import Reads
-
-    with Reads(database_path(os.environ)) as reads:
-        first = next(iter(reads.events(loop_id)), None)
-    return first is not None and first.type == "fleet_started"
-
-
 async def show_fleet(app: "App", loop_id: str, output: str, stream: IO[str]) -> int:
     """The report of a fleet loop as it stands on record."""
     from acp_agent.loops.fleet import Fleet

@@ -15,7 +15,6 @@ from acp_agent.surfaces.cli.document import event_document
 from acp_agent.surfaces.cli.formats import clock
 from acp_agent.surfaces.cli.grid import indented, print_json, to_json
 from acp_agent.surfaces.cli.group import Command
-from acp_agent.surfaces.cli.loop_fleet import is_fleet, show_fleet
 from acp_agent.surfaces.cli.loop_report import loop_document, report
 from acp_agent.surfaces.cli.phrases import phrase
 from acp_agent.surfaces.cli.records import EVERY, Records, open_records
@@ -32,6 +31,16 @@ POLL = 0.25
 def loop_meant(name: str | None) -> "LoopRow | None":
     """The loop that `name` means, if it means one."""
     return open_records(os.environ).loop(name) if name else None
+
+
+def is_fleet(loop_id: str) -> bool:
+    """Whether a loop on record is one over several projects."""
+    from acp_agent.config.paths import database_path
+    from acp_agent.store.reads import Reads
+
+    with Reads(database_path(os.environ)) as reads:
+        first = next(iter(reads.events(loop_id)), None)
+    return first is not None and first.type == "fleet_started"
 
 
 def show_loop(row: "LoopRow", output: str, rotation: int | None) -> int:
@@ -59,6 +68,7 @@ def _show_fleet(loop_id: str, output: str) -> int:
 
     async def run() -> int:
         from acp_agent.app import open_app
+        from acp_agent.surfaces.cli.loop_fleet import show_fleet
 
         async with open_app(os.environ, Path.cwd()) as app:
             return await show_fleet(app, loop_id, output, sys.stdout)
