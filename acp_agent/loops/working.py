@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 
 from acp_agent.domain.errors import AcpAgentError
-from acp_agent.domain.events import ApprovalAsked, ApprovalGiven, Event, ModelReplied
+from acp_agent.domain.events import ApprovalAsked, ApprovalGiven, Event, ModelReplied, ToolRefused
 from acp_agent.domain.events_loop import IterationRan, LoopParked
 from acp_agent.domain.request import RunRequest, Workplace
 from acp_agent.domain.run import RunState, fold
@@ -141,7 +141,11 @@ def _refused(events: list[Event]) -> tuple[str, ...]:
     """What the agent tried to change of the files that govern it."""
     asked = {event.data.call_id: event.data.title for event in events if isinstance(event.data, ApprovalAsked)}
     answers = [event.data for event in events if isinstance(event.data, ApprovalGiven)]
-    return tuple(asked.get(answer.call_id, answer.call_id) for answer in answers if answer.note == NEVER)
+    denied = [asked.get(answer.call_id, answer.call_id) for answer in answers if answer.note == NEVER]
+    results = [event.data.result for event in events if isinstance(event.data, ToolRefused)]
+    # Where nobody is asked the policy refuses by itself, and begins with the names of the files.
+    told = [one.output for one in results if (one.status, one.kind) == ("refused", "protected")]
+    return (*denied, *(text.partition(" is protected.")[0] for text in told))
 
 
 def _context(events: list[Event]) -> int:

@@ -115,8 +115,14 @@ async def test_a_hook_that_crashes_hangs_or_says_junk_blocks(
 async def test_what_a_hook_reads_and_that_it_is_masked(
     open_agent: OpenAgent, request_in: MakeRequest, project: Path
 ) -> None:
-    call = ("write_file", {"file": "new.txt", "content": "key sk-test-0123456789"})
-    config = hook("before_tool", "cat > said.json") + hook("after_tool", "cat > result.json", match="write_*")
+    (project / "key.txt").write_text("key sk-test-0123456789")
+    call = ("write_file", {"file": "new.txt", "content": "a word"})
+    config = hook("before_tool", "cat > said.json", match="write_*") + hook("after_tool", "cat > result.json")
+    look = Step(tools=[("read_file", {"path": "key.txt"})])
+    with ModelServer([Rule(turns=[look, DONE])]) as server:
+        async with open_agent(server, config) as app:
+            await driven(app, request_in())
+    assert json.loads((project / "result.json").read_text())["output"] == "1\tkey [redacted]"
     with ModelServer([Rule(turns=[Step(tools=[call]), DONE])]) as server:
         async with open_agent(server, config) as app:
             state, events = await driven(app, request_in())
@@ -133,7 +139,7 @@ async def test_what_a_hook_reads_and_that_it_is_masked(
     assert said == {
         **about,
         "event": "before_tool",
-        "arguments": {"path": "new.txt", "content": "key [redacted]"},
+        "arguments": {"path": "new.txt", "content": "a word"},
         "risk": 1,
         "commands": [],
         "opaque": False,
@@ -152,7 +158,7 @@ async def test_what_a_hook_reads_and_that_it_is_masked(
     }
     facts = [event.data for event in events if isinstance(event.data, HookRan)]
     assert [(fact.outcome, fact.sandbox) for fact in facts] == [("passed", "bwrap"), ("passed", "bwrap")]
-    assert (project / "new.txt").read_text() == "key sk-test-0123456789"
+    assert (project / "new.txt").read_text() == "a word"
 
 
 async def test_an_after_hook_cannot_block_but_is_heard(
