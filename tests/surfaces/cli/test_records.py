@@ -156,7 +156,12 @@ def test_logs_as_json_lines_are_the_rows_of_the_event_log(acp: Acp, on_record: s
         ]
     )
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", row["ts"]) for row in rows)
-    assert rows[-1]["data"] == {"waiting": "approval", "detail": "git push origin main", "call_id": "c_2"}
+    assert rows[-1]["data"] == {
+        "waiting": "approval",
+        "detail": "git push origin main",
+        "call_id": "c_2",
+        "exceeds": [],
+    }
 
 
 def test_following_the_log_of_runs_that_are_over_ends(acp: Acp, on_record: str) -> None:
