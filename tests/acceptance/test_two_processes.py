@@ -51,11 +51,13 @@ def all_started(record: Record) -> bool:
 
 @pytest.mark.bwrap
 def test_resume_is_refused_while_another_process_works(tmp_path: Path) -> None:
-    with world_of(tmp_path) as world, world.start("run", PROMPT, "--all") as process:
+    # So slow that the other process has time to start and look.
+    slow = Pace(thinking=2.0, gap=0.002, working=0.1)
+    with world_of(tmp_path, slow) as world, world.start("run", PROMPT, "--all") as process:
         until(world, process, all_started)
         batch_id = world.record().batches[0].id
         named, newest = world.acp("resume", batch_id), world.acp("resume")
-        assert process.wait(30.0).exit_code == 0
+        assert process.wait(60.0).exit_code == 0
         assert (named.exit_code, newest.exit_code) == (6, 5)
         assert "another process" in named.errors
         assert violations(world, Ledger()) == []
