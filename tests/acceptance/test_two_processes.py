@@ -23,6 +23,8 @@ from tests.crash.world import Record, World
 NAMES = ("alpha", "beta")
 READS = {"read_file", "list_files", "search"}
 CALM = Pace(thinking=0.15, gap=0.002, working=0.1)
+SLOW = Pace(thinking=2.0, gap=0.002, working=0.1)
+"""So slow that another process has time to start and to say something."""
 
 
 def world_of(root: Path, pace: Pace = CALM) -> World:
@@ -51,9 +53,7 @@ def all_started(record: Record) -> bool:
 
 @pytest.mark.bwrap
 def test_resume_is_refused_while_another_process_works(tmp_path: Path) -> None:
-    # So slow that the other process has time to start and look.
-    slow = Pace(thinking=2.0, gap=0.002, working=0.1)
-    with world_of(tmp_path, slow) as world, world.start("run", PROMPT, "--all") as process:
+    with world_of(tmp_path, SLOW) as world, world.start("run", PROMPT, "--all") as process:
         until(world, process, all_started)
         batch_id = world.record().batches[0].id
         named, newest = world.acp("resume", batch_id), world.acp("resume")
@@ -142,7 +142,7 @@ def _was_stopped(data: dict[str, object]) -> bool:
 
 @pytest.mark.bwrap
 def test_cancel_from_another_process_ends_the_run_with_what_it_has(tmp_path: Path) -> None:
-    with world_of(tmp_path) as world, world.start("run", PROMPT, "--all") as process:
+    with world_of(tmp_path, SLOW) as world, world.start("run", PROMPT, "--all") as process:
         until(world, process, lambda record: all(run.steps >= 3 for run in record.runs) and bool(record.runs))
         batch_id = world.record().batches[0].id
         assert world.acp("cancel", f"{batch_id}/beta", "-m", "changed my mind").exit_code == 0
@@ -168,7 +168,7 @@ def test_cancel_ends_what_nobody_drives(tmp_path: Path) -> None:
 
 
 ASKING = Rule(system="Project: alpha\n", turns=[Step(tools=[("shell", {"command": "sleep 0.3"})]), Step(text="Done.")])
-LONG = Rule(system="Project: beta\n", turns=[Step(text="Done.", delay=4.0)])
+LONG = Rule(system="Project: beta\n", turns=[Step(text="Done.", delay=12.0)])
 
 
 @pytest.mark.bwrap
