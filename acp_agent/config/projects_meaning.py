@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from acp_agent.config.loop_meaning import project_loop_problems
 from acp_agent.config.names import printable
 from acp_agent.config.nearness import nearest
 from acp_agent.config.problem import Problem
@@ -39,6 +38,9 @@ def meaning_problems(source: TomlSource) -> Iterator[Problem]:
                 yield problem_at(source, ("tasks", name, "schema"), what, error.hint)
     for name, project in tables_in(source.data, "projects"):
         if isinstance(loop := project.get("loop"), dict):
+            # Loaded only where there is a loop: every session reads this module at its start.
+            from acp_agent.config.loop_meaning import project_loop_problems
+
             yield from project_loop_problems(source, name, loop)
 
 

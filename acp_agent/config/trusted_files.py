@@ -4,9 +4,7 @@ import json
 from pathlib import Path
 
 from acp_agent.config.commands import Command, commands_in
-from acp_agent.config.loops import FOLDER as LOOPS_FOLDER
-from acp_agent.config.loops import SUFFIXES, read_source
-from acp_agent.config.paths import PROJECTS_FILE, shown_path
+from acp_agent.config.paths import LOOP_SUFFIXES, LOOPS_FOLDER, PROJECTS_FILE, shown_path
 from acp_agent.config.problem import FileError, Problem
 from acp_agent.config.projects import load_projects
 from acp_agent.config.skill_tree import FILE as SKILL_FILE
@@ -26,7 +24,7 @@ def files_of(path: Path) -> list[Path]:
         return [path]
     if (path / SKILL_FILE).is_file():
         return [path / SKILL_FILE]
-    loops = sorted(file for file in (path / LOOPS_FOLDER).glob("*") if file.suffix in SUFFIXES)
+    loops = sorted(file for file in (path / LOOPS_FOLDER).glob("*") if file.suffix in LOOP_SUFFIXES)
     named = (path / PROJECTS_FILE, *loops, path / SERVERS_FILE, *skills_of_project(path))
     found = [file for file in named if file.is_file()]
     if not found:
@@ -44,7 +42,9 @@ def commands_of(file: Path) -> tuple[Command, ...]:
         return skill_commands(file)
     if file.name == SERVERS_FILE:
         return _server_commands(file)
-    if file.parent.name == LOOPS_FOLDER and file.suffix in SUFFIXES:
+    if file.parent.name == LOOPS_FOLDER and file.suffix in LOOP_SUFFIXES:
+        from acp_agent.config.loops import read_source
+
         return tuple(commands_in(read_source(file)[0].data, ""))
     if file.suffix == ".toml" or not file.exists():
         return load_projects(file).commands()
