@@ -26,9 +26,11 @@ class Forms:
         self._joined = tuple(form for form in joined if len(form) >= MIN_LENGTH)
         # Those that joining would change, or that look otherwise behind a backslash.
         self._whole = tuple(form for form in whole if form not in joined or form[0] in "nr" or form[-1] == "\\")
-        self._by_first: dict[str, list[str]] = {}
+        # By their first two characters, and for the very end of a text by the first alone.
+        self._by_start: dict[str, list[str]] = {}
         for form in {*whole, *self._joined}:
-            self._by_first.setdefault(form[0], []).append(form)
+            for start in (form[:2], form[0]):
+                self._by_start.setdefault(start, []).append(form)
         self._longest = max(map(len, whole), default=0)
 
     def spans(self, text: str, start: int = 0, *, labelled: bool = False) -> Iterator[tuple[int, int]]:
@@ -73,9 +75,11 @@ class Forms:
 
     def _begun(self, text: str, start: int) -> int:
         for at in range(max(start, len(text) - self._longest + 1), len(text)):
-            tail = text[at:]
-            if any(form.startswith(tail) and form != tail for form in self._by_first.get(text[at], ())):
-                return at
+            forms = self._by_start.get(text[at : at + 2])
+            if forms is not None:
+                tail = text[at:]
+                if any(form.startswith(tail) and form != tail for form in forms):
+                    return at
         return len(text)
 
 
