@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,12 @@ def _named(offered: dict[str, SkillEntry], name: str) -> SkillEntry:
 
 def _with_names(tool: Tool, offered: dict[str, SkillEntry]) -> Tool:
     """The tool with the names there are in its schema."""
-    names = Field(description="The skill.", json_schema_extra={"enum": list(offered)})
-    fields: dict[str, Any] = {"name": (str, names)}
-    return replace(tool, arguments=_closed(tool.arguments, fields))
+    return replace(tool, arguments=_closed(tool.arguments, tuple(offered)))
 
 
-def _closed(base: type[Arguments], fields: dict[str, Any]) -> type[Arguments]:
+@lru_cache(maxsize=64)
+def _closed(base: type[Arguments], names: tuple[str, ...]) -> type[Arguments]:
+    """Arguments of one of `names`; made once for all runs that are offered the same skills, for it takes its time."""
+    field = Field(description="The skill.", json_schema_extra={"enum": list(names)})
+    fields: dict[str, Any] = {"name": (str, field)}
     return create_model(base.__name__, __base__=base, **fields)
