@@ -234,10 +234,11 @@ NEW_RESERVATION = """
 INSERT INTO acp_budget (tenant, scope, cap, reserved, spent) VALUES (:tenant, :scope, NULL, :amount, 0)
 ON CONFLICT (tenant, scope) DO NOTHING RETURNING reserved"""
 
+# Sums of floats given back in another order leave a dust that nobody holds: what is left of it counts as nothing.
 SETTLE = """
 INSERT INTO acp_budget (tenant, scope, cap, reserved, spent) VALUES (:tenant, :scope, NULL, 0, :spent)
 ON CONFLICT (tenant, scope) DO UPDATE SET
-    reserved = CASE WHEN acp_budget.reserved > :reserved THEN acp_budget.reserved - :reserved ELSE 0 END,
+    reserved = CASE WHEN acp_budget.reserved > :reserved + 1e-9 THEN acp_budget.reserved - :reserved ELSE 0 END,
     spent = acp_budget.spent + :spent"""
 
 OPEN_BUDGET = """

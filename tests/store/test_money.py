@@ -43,6 +43,19 @@ async def test_money_is_set_aside_and_then_booked(journal: SqliteJournal, drive:
 
 
 @pytest.mark.anyio
+async def test_what_is_given_back_in_another_order_leaves_nothing_set_aside(
+    journal: SqliteJournal, drive: Drive, database: Path
+) -> None:
+    claim = await drive(caps=[Cap(scope="batch:b", cap=1.0)])
+    for amount in (0.1, 0.2, 0.3):
+        await journal.append(claim, [CALLED], reserve=[Reservation(scope="batch:b", amount=amount)])
+    for amount in (0.1, 0.2, 0.3):
+        await journal.append(claim, [CALLED], settle=[Settlement(scope="batch:b", reserved=amount, spent=0.0)])
+    # 0.1 + 0.2 + 0.3 - 0.1 - 0.2 - 0.3 is 1.1e-16: others would wait for somebody to give that back.
+    assert [budget.reserved for budget in budgets_in(database) if budget.scope == "batch:b"] == [0.0]
+
+
+@pytest.mark.anyio
 async def test_a_refused_reservation_writes_nothing_at_all(
     journal: SqliteJournal, drive: Drive, database: Path
 ) -> None:
