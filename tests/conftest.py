@@ -13,7 +13,11 @@ import pytest
 NO_SKIP = os.environ.get("ACP_TEST_NO_SKIP", "") not in ("", "0")
 # Settings of the person who runs the suite must not reach it, least of all their keys.
 PERSONAL_PREFIXES = ("ACP_", "ANTHROPIC_", "AWS_", "AZURE_", "GEMINI_", "GOOGLE_", "LITELLM_", "OLLAMA_", "OPENAI_")
-PERSONAL_NAMES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE")
+PERSONAL_NAMES = (
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE"),
+    # With it each of the hundreds of processes that tests start compiles everything again.
+    "PYTHONDONTWRITEBYTECODE",
+)
 GIT_CONFIG = """\
 [user]
     name = Test
