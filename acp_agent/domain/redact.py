@@ -78,9 +78,12 @@ class Redactor:
         known = (Span(low, low, high) for low, high in self._forms.spans(text, start))
         return _joined((*known, *secret_shapes.spans(text, start)))
 
-    def undecided(self, text: str, start: int = 0) -> int:
-        """From where on more text may change what is masked of `text`."""
-        return min(self._forms.undecided(text, start), secret_shapes.undecided(text, start))
+    def look(self, text: str, start: int = 0) -> tuple[list[Span], int]:
+        """The same of what is whole in `text`, and from where on more text may change what is masked of it."""
+        known, known_until = self._forms.look(text, start)
+        shaped, shaped_until = secret_shapes.look(text, start)
+        spans = (*(Span(low, low, high) for low, high in known), *shaped)
+        return _joined(spans), min(known_until, shaped_until)
 
     def stream(self) -> "StreamRedactor":
         """A redactor of one text that comes in pieces."""
@@ -101,8 +104,7 @@ class StreamRedactor:
     def feed(self, piece: str) -> str:
         """What of the text up to and with `piece` can be told now."""
         self._text += piece
-        until = self._redactor.undecided(self._text, self._told)
-        spans = self._redactor.spans(self._text, self._told)
+        spans, until = self._redactor.look(self._text, self._told)
         # A match is told whole, or not yet.
         while crossed := [span.begin for span in spans if span.begin < until < span.high]:
             until = min(crossed)

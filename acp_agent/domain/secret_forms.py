@@ -14,6 +14,9 @@ _BREAK = re.compile(r"\\+(?=[nr\r\n])|(?<=\\)[nr]|[\r\n]")
 _LABELLED_BREAK = re.compile(rf"\n(?:[^\n:\t]{{0,200}}:)?[ ]*[0-9]{{1,7}}(?:\t|: ?)|{_BREAK.pattern}")
 """The same, with what a listing puts before a line: its number, or the file and the number."""
 _HALF_BREAK = re.compile(r"\\+\r?\Z")
+_MAY_BREAK = re.compile(r"[\\\r\n]")
+_SHORT = 256
+"""Characters up to which one walk over a text is cheaper than a search for each form."""
 
 
 class Forms:
@@ -44,7 +47,9 @@ class Forms:
         if len(text) - cut >= MIN_LENGTH:
             # A text that ends within a secret gives away the part that it has.
             yield cut, len(text)
-        breaks = _LABELLED_BREAK if labelled else _BREAK
+        yield from self._whole_spans(text, start, _LABELLED_BREAK if labelled else _BREAK)
+
+    def _whole_spans(self, text: str, start: int, breaks: re.Pattern[str]) -> Iterator[tuple[int, int]]:
         joined = breaks.sub("", text)
         if len(joined) == len(text):
             yield from _found((*self._joined, *self._whole), text, start)
@@ -57,10 +62,27 @@ class Forms:
             if begin >= start:
                 yield begin, end
 
-    def undecided(self, text: str, start: int = 0) -> int:
-        """The first place from `start` on where a form may have begun that more text decides; the length for none."""
+    def look(self, text: str, start: int = 0) -> tuple[list[tuple[int, int]], int]:
+        """Every place of a form, and the first from `start` on where one may have begun that more text decides.
+
+        That is the length of `text` where there is none. What has begun and is not whole is no place yet.
+        """
         if not self._longest:
-            return len(text)
+            return [], len(text)
+        if len(text) - start > _SHORT or _MAY_BREAK.search(text):
+            undecided = self._undecided(text, start)
+            return list(self._whole_spans(text, start, _BREAK)), undecided
+        found: list[tuple[int, int]] = []
+        undecided = len(text)
+        for at in range(start, len(text)):
+            for form in self._by_start.get(text[at : at + 2], ()):
+                if text.startswith(form, at):
+                    found.append((at, at + len(form)))
+                elif undecided == len(text) and form.startswith(text[at:]):
+                    undecided = at
+        return found, undecided
+
+    def _undecided(self, text: str, start: int) -> int:
         found = self._begun(text, start)
         # A break that is not complete may or may not be one.
         for tail in {text, _HALF_BREAK.sub("", text)}:

@@ -7,7 +7,7 @@ lock files and base64 images have no head. What is plainly an example is left al
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -77,6 +77,11 @@ class Shape:
         for character in reversed(self.head[1:]):
             text = f"(?:{re.escape(character)}{text})?"
         return f"{self.begin}{re.escape(self.head[0])}{text}"
+
+    @cached_property
+    def unfinished(self) -> re.Pattern[str]:
+        """The whole head, and a beginning of the runs behind it up to the end of the text."""
+        return re.compile(rf"{self.beginning}\Z")
 
 
 def looks_random(secret: str) -> bool:
@@ -184,25 +189,70 @@ def _by_head() -> dict[str, tuple[Shape, ...]]:
     return {head: tuple(shape for shape in SHAPES if shape.head == head) for head in heads}
 
 
+def _parts_of_heads() -> dict[str, tuple[tuple[str, str], ...]]:
+    """By its last character: every part that a head begins with and what must stand before it, longer parts first."""
+    parts = {(shape.head[:length], shape.begin) for shape in SHAPES for length in range(1, len(shape.head))}
+    found: dict[str, list[tuple[str, str]]] = {}
+    for part in sorted(parts, key=lambda part: -len(part[0])):
+        found.setdefault(part[0][-1], []).append(part)
+    return {last: tuple(those) for last, those in found.items()}
+
+
 _BY_HEAD = _by_head()
-_BEGINNING = re.compile("(?:" + "|".join(shape.beginning for shape in SHAPES) + r")\Z")
+_HEADS_BY_THREE = {head[:3]: tuple(one for one in _BY_HEAD if one[:3] == head[:3]) for head in _BY_HEAD}
+_SHORT = 256
+"""Characters up to which it is cheaper to look at each place for the heads than for each head at all places."""
+_PARTS = _parts_of_heads()
 LONGEST = max(len(shape.head) + sum(run.most for run in shape.runs) for shape in SHAPES)
 """Characters of the longest match."""
 
 
 def spans(text: str, start: int = 0) -> Iterator[Span]:
     """What to mask of `text`, for every match that begins at `start` or later; in no order, and they may overlap."""
-    for head, shapes in _BY_HEAD.items():
-        at = text.find(head, start)
-        while at >= 0:
-            for shape in shapes:
-                match = shape.pattern.match(text, at)
-                if match and shape.check(text[at : match.start(1)], match[1]):
-                    yield Span(at, *match.span(1))
-            at = text.find(head, at + 1)
+    return _matches(text, _heads(text, start))
 
 
-def undecided(text: str, start: int = 0) -> int:
-    """The first place from `start` on where a match may have begun that more text decides; the length for none."""
-    match = _BEGINNING.search(text, start)
-    return match.start() if match else len(text)
+def look(text: str, start: int = 0) -> tuple[list[Span], int]:
+    """The same, and the first place from `start` on where a match may have begun that more text decides.
+
+    That is the length of `text` where there is none.
+    """
+    undecided = _part_of_a_head(text, start)
+    heads = list(_heads(text, start))
+    for shape, at in heads:
+        if at < undecided and shape.unfinished.match(text, at):
+            undecided = at
+    return list(_matches(text, heads)), undecided
+
+
+def _matches(text: str, heads: Iterable[tuple[Shape, int]]) -> Iterator[Span]:
+    for shape, at in heads:
+        match = shape.pattern.match(text, at)
+        if match and shape.check(text[at : match.start(1)], match[1]):
+            yield Span(at, *match.span(1))
+
+
+def _heads(text: str, start: int) -> Iterator[tuple[Shape, int]]:
+    """Every head in `text` from `start` on, as the beginning of each shape that has it."""
+    if len(text) - start <= _SHORT:
+        places = ((head, at) for at in range(start, len(text)) for head in _HEADS_BY_THREE.get(text[at : at + 3], ()))
+        found = ((head, at) for head, at in places if text.startswith(head, at))
+    else:
+        found = ((head, at) for head in _BY_HEAD for at in _places(text, head, start))
+    return ((shape, at) for head, at in found for shape in _BY_HEAD[head])
+
+
+def _places(text: str, head: str, start: int) -> Iterator[int]:
+    at = text.find(head, start)
+    while at >= 0:
+        yield at
+        at = text.find(head, at + 1)
+
+
+def _part_of_a_head(text: str, start: int) -> int:
+    """Where the longest part of a head begins that `text` ends with."""
+    for part, begin in _PARTS.get(text[-1:], ()):
+        at = len(text) - len(part)
+        if at >= start and text.endswith(part) and re.compile(begin).match(text, at):
+            return at
+    return len(text)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acp_agent.domain.redact import MASK, Redactor, secrets_of
-from acp_agent.domain.secret_shapes import SHAPES
+from acp_agent.domain.secret_shapes import SHAPES, look
 
 SECRET = "sk-verysecret/value+1"
 ROOT = Path(__file__).resolve().parents[2]
@@ -193,8 +193,41 @@ MOST = int(os.environ.get("ACP_TEST_EXAMPLES", "150"))
 PIECES = st.sampled_from(
     [shape.head for shape in SHAPES]
     + [*TOKENS.values(), SECRET, SECRET[:9], SECRET[9:], "nrsecret\\n", "//u:pässw0rt12@", "Basic ", "AUTH"]
-    + ["\n", "\\", "n", "r", "\r\n", "\\n", " ", ".", "-", "@", ":", "=", '"', "a1B2c3D4e5F6", "eyJ", "A" * 70, ""]
+    + [
+        "\n",
+        "\\",
+        "n",
+        "r",
+        "\r\n",
+        "\\n",
+        " ",
+        ".",
+        "-",
+        "@",
+        ":",
+        "=",
+        '"',
+        "a1B2c3D4e5F6",
+        "eyJ",
+        "A" * 70,
+        " a" * 130,
+        "",
+    ]
 )
+
+
+UNFINISHED = re.compile(rf"(?:{'|'.join(shape.beginning for shape in SHAPES)})\Z")
+
+
+@settings(max_examples=MOST, deadline=None)
+@given(
+    st.lists(st.one_of(PIECES, PIECES.flatmap(lambda piece: st.integers(0, 4).map(lambda cut: piece[:cut])))),
+    st.integers(0, 3),
+)
+def test_what_is_undecided_is_whatever_a_shape_may_begin_with(pieces: list[str], start: int) -> None:
+    text = "abc" + "".join(pieces)
+    match = UNFINISHED.search(text, start)
+    assert look(text, start)[1] == (match.start() if match else len(text))
 
 
 @settings(max_examples=MOST, deadline=None)
