@@ -168,6 +168,7 @@ def _tools(
             patches=prefers_patches(request.models),
             source=hub.open(servers, Path(path), attended=request.attended, read_only=request.read_only),
             gates=tuple(gate.run for gate in request.gates),
+            protect=request.protect,
             private=settings.private,
             outlet=outlet,
         )

@@ -12,7 +12,7 @@ from acp_agent.domain.run import OpenCall, RunState
 from acp_agent.domain.tool import Risk, ToolResult, ToolSpec
 from acp_agent.domain.weight import Trait, Weight, Weights
 
-PROTECTED = "It governs what the agent may do, and nobody watches this run."
+PROTECTED = "No agent may change it by itself, and nobody watches this run."
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from acp_agent.config.loop_meaning import goal_problems
 from acp_agent.config.loop_tables import LoopTable
 from acp_agent.config.names import name_problem, printable
 from acp_agent.config.nearness import nearest
-from acp_agent.config.paths import LOOP_SUFFIXES, LOOPS_FOLDER, shown_path
+from acp_agent.config.paths import shown_path
 from acp_agent.config.problem import FileError, Problem, by_line, raise_first
 from acp_agent.config.projects import ProjectsFile
 from acp_agent.config.tables import checked, problem_at
 from acp_agent.config.toml_source import TomlSource, parse_toml, read_text, read_toml
 from acp_agent.domain.errors import Refused, UsageError
+from acp_agent.domain.governing import LOOP_SUFFIXES, LOOPS_FOLDER
 
 FOLDER = LOOPS_FOLDER
 FENCE = "+++"

@@ -11,8 +11,6 @@ from pathlib import Path
 from acp_agent.domain.errors import UsageError
 
 APPLICATION = "acp-agent"
-LOOPS_FOLDER = "loops"
-LOOP_SUFFIXES = (".md", ".toml")
 PROJECTS_FILE = "projects.toml"
 CONFIG_FILE = "config.toml"
 DATABASE_FILE = "acp.db"

@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 
 from acp_agent.config.commands import Command, commands_in
-from acp_agent.config.paths import LOOP_SUFFIXES, LOOPS_FOLDER, PROJECTS_FILE, shown_path
+from acp_agent.config.paths import PROJECTS_FILE, shown_path
 from acp_agent.config.problem import FileError, Problem
 from acp_agent.config.projects import load_projects
 from acp_agent.config.skill_tree import FILE as SKILL_FILE
 from acp_agent.config.skill_tree import skill_commands, skills_of_project
 from acp_agent.config.toml_source import read_text
 from acp_agent.domain.errors import UsageError
+from acp_agent.domain.governing import LOOP_SUFFIXES, LOOPS_FOLDER
 
 SERVERS_FILE = ".mcp.json"
 

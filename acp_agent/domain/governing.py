@@ -17,12 +17,16 @@ GOVERNING_FILES = (
 """Names that govern in whatever directory they stand."""
 
 GOVERNING_FOLDERS = (
-    "loops",
     ".agents",
     ".claude",
     ".acp-agent",
 )
 """Directories that govern with all that is in them, in whatever directory they stand."""
+
+LOOPS_FOLDER = "loops"
+LOOP_SUFFIXES = (".md", ".toml")
+"""Files of these endings directly in that folder at the top of a workspace are loops: they govern. The name alone is
+common in other programs, so nothing else of such a folder does."""
 
 OPENED_BY_OTHERS = (".vscode", ".idea", ".envrc", ".claude", ".codex", ".cursor", ".gemini", ".opencode")
 """At the top of a workspace, what editors, shells and other agents act upon as soon as somebody opens it: a command may
@@ -54,7 +58,7 @@ def governs(path: str, also: Iterable[str] = ()) -> bool:
     parts = _parts(path)
     if not parts:
         return False
-    if parts[-1] in _FILES or any(part in _FOLDERS for part in parts):
+    if parts[-1] in _FILES or any(part in _FOLDERS for part in parts) or _is_loop(parts):
         return True
     return any(other == parts[: len(other)] for other in map(_parts, also) if other)
 
@@ -69,6 +73,10 @@ def instructs(path: str) -> bool:
     """Whether later runs read the file as instructions."""
     parts = _parts(path)
     return bool(parts) and parts[-1] in _INSTRUCTIONS
+
+
+def _is_loop(parts: tuple[str, ...]) -> bool:
+    return len(parts) == 2 and parts[0] == LOOPS_FOLDER and parts[1].endswith(LOOP_SUFFIXES)
 
 
 def _parts(path: str) -> tuple[str, ...]:

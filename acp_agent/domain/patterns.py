@@ -7,6 +7,8 @@ from functools import lru_cache
 
 from acp_agent.domain.governing import plain_name
 
+_NOBODYS_NAME = "\1" * 16
+
 
 def command_fits(pattern: str, command: str) -> bool:
     """Whether a simple command, named as its quoted words, is what `pattern` says, word by word.
@@ -39,6 +41,34 @@ def path_may_be(pattern: str, path: str) -> bool:
     """As `path_fits`, but for rules that forbid: names are compared as the most lenient file system would."""
     wanted = tuple(plain_name(part) if part != "**" else part for part in _path_pattern(pattern))
     return _path_fits(wanted, tuple(map(plain_name, path.split("/"))))
+
+
+def covers(pattern: str, folder: str) -> bool:
+    """Whether `path_may_be` holds for whatever may lie in `folder`."""
+    # No pattern but a wildcard for all names fits this one.
+    return path_may_be(pattern, f"{folder}/{_NOBODYS_NAME}")
+
+
+def may_hold(pattern: str, folder: str) -> bool:
+    """Whether `path_may_be` may hold for something in `folder`, so that it is worth looking into."""
+    for want, part in zip(_path_pattern(pattern), folder.split("/"), strict=False):
+        if want == "**":
+            return True
+        if not fnmatchcase(plain_name(part), plain_name(want)):
+            return False
+    return True
+
+
+def seen_from(pattern: str, folder: str) -> str | None:
+    """A pattern of paths as it reads in `folder`, which lies where it was written for; None: it means nothing there."""
+    wanted = _path_pattern(pattern)
+    for part in folder.split("/"):
+        if wanted[:1] == ("**",):
+            return pattern
+        if not wanted or not fnmatchcase(plain_name(part), plain_name(wanted[0])):
+            return None
+        wanted = wanted[1:] or ("**",)
+    return f"/{'/'.join(wanted)}"
 
 
 def pattern_problem(pattern: str) -> str | None:

@@ -53,7 +53,8 @@ class RunRequest(Frozen):
     which only tighten, and `tags` its tags.
 
     A run of a loop names it (`loop_id`) and its `iteration`. `blast` is how far it may reach, `protect_ignored` keeps
-    commands from writing to folders that git ignores.
+    commands from writing to folders that git ignores, `protect` are globs of files that are protected as those that
+    govern are.
     """
 
     prompt: str
@@ -74,6 +75,7 @@ class RunRequest(Frozen):
     limits: Limits = Field(default_factory=Limits)
     blast: BlastLimits = Field(default_factory=BlastLimits)
     protect_ignored: bool = False
+    protect: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
     answer_schema: dict[str, Any] | None = None
     setup: str | None = None

@@ -229,6 +229,7 @@ def _planned(job: Job, target: Target, batch_id: str, worktrees: Path, price: Ca
         commit=job.commit,
         blast=agent.blast.model_copy(update={"shared": {}, "batch_time": None}) if job.read_only else agent.blast,
         protect_ignored=agent.protect_ignored,
+        protect=target.site.protect,
         limits=agent.limits.model_copy(update={"max_output": _capped_output(job, target, price)}),
         scopes=(f"batch:{batch_id}",),
         answer_schema=job.answer_schema,

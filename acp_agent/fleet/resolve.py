@@ -48,6 +48,7 @@ class Site:
     max_cost: float | None = None
     limits: LimitsTable | None = None
     protect_ignored: bool = False
+    protect: tuple[str, ...] = ()
     setup: str | None = None
     gates: tuple[Gate, ...] = ()
     instructions: str = ""
@@ -186,6 +187,7 @@ def _site_of(project: Project, root: Path, subdir: str = "") -> Site:
         max_cost=project.max_cost,
         limits=project.limits,
         protect_ignored=project.protect_ignored,
+        protect=project.protect,
         setup=project.setup,
         gates=project.gates,
         instructions=read_instructions(root / subdir, root),

@@ -4,8 +4,10 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator
 
+from acp_agent.domain.governing import LOOP_SUFFIXES, LOOPS_FOLDER
+
 ALWAYS = (
-    "/loops/**",
+    *(f"/{LOOPS_FOLDER}/*{suffix}" for suffix in LOOP_SUFFIXES),
     "/projects.toml",
     "/.agents/**",
     "/.mcp.json",

@@ -129,7 +129,7 @@ class Conversations:
             chain = (await self.models.found()).models
         found = await anyio.to_thread.run_sync(self.skills, session.cwd)
         hooks = await anyio.to_thread.run_sync(hooks_for, Path(session.cwd), self.models.environ)
-        rules, tags = await anyio.to_thread.run_sync(project_policy, Path(session.cwd), self.models.environ)
+        said = await anyio.to_thread.run_sync(project_policy, Path(session.cwd), self.models.environ)
         return RunRequest(
             prompt=text,
             title=title_of(text),
@@ -147,8 +147,9 @@ class Conversations:
             protect_ignored=self.settings.table.limits.protect_ignored,
             egress=granted(self.settings, session.role).hosts,
             attended=True,
-            rules=rules,
-            tags=tags,
+            rules=said.rules,
+            tags=said.tags,
+            protect=said.protect,
             skills=found.entries,
             hooks=hooks,
         )

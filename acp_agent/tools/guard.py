@@ -309,6 +309,7 @@ async def open_tools(
     sandbox: Sandbox | None = None,
     extra: Iterable[Tool] = (),
     gates: Iterable[str] = (),
+    protect: tuple[str, ...] = (),
     private: tuple[str, ...] = (),
     lines: tuple[str, ...] = (),
     patches: bool = False,
@@ -318,8 +319,8 @@ async def open_tools(
     """The tools of a run that works in `root`, an existing directory. `extra` are offered beside the usual ones.
 
     `lines` are for the model, about tools it is not offered; `source` brings tools that come and go. `gates` are the
-    commands whose files govern the run, `private` names of files that are not for others. `patches`: the model is one
-    that writes patches. `outlet` is what commands may reach of the network.
+    commands whose files govern the run, `protect` globs of what its project protects, `private` names of files that are
+    not for others. `patches`: the model is one that writes patches. `outlet` is what commands may reach of the network.
 
     Raises NotADirectoryError. The first call of a process tries the sandbox, which takes about 20 ms in a thread.
     """
@@ -332,13 +333,13 @@ async def open_tools(
         read_only=read_only,
         unattended=unattended,
         patches=patches,
-        sandbox=replace(sandbox or Sandbox(), protected=kept),
+        sandbox=replace(sandbox or Sandbox(), protected=kept, protect=protect),
         outlet=outlet,
     )
     usual = await anyio.to_thread.run_sync(choose)
     offered = [*usual, *(tool for tool in extra if not read_only or tool.risk == Risk.READ)]
     level = await anyio.to_thread.run_sync(level_for, sandbox or Sandbox())
-    scales = Scales(level or "", governed, Surroundings(workspace, private))
+    scales = Scales(level or "", governed, protect, Surroundings(workspace, private))
     return Guard(
         {tool.name: tool for tool in offered},
         workspace,

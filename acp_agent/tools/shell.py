@@ -90,7 +90,7 @@ async def run_command(
         processes=sandbox.limits.processes,
     )
     aside = None if sandbox.state is None else sandbox.state / "quarantine"
-    protection = Protection(root, git_places(root), level, aside, sandbox.protected)
+    protection = Protection(root, git_places(root), level, aside, sandbox)
     # A few dozen stats, in about the time that a thread would take to begin with them.
     try:
         async with outlet.for_command(sandbox, level) as (opened, record):

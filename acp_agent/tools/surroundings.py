@@ -13,7 +13,7 @@ from acp_agent.tools.workspace import Workspace, is_git_name
 
 MOST_LOOKED_AT = 20_000
 DEEPEST = 6
-_FETCHED = frozenset({"node_modules", ".venv", "venv", "__pycache__", "site-packages", "target", ".tox", ".cache"})
+FETCHED = frozenset({"node_modules", ".venv", "venv", "__pycache__", "site-packages", "target", ".tox", ".cache"})
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Surroundings:
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 if not entry.is_dir(follow_symlinks=False):
                     yield path
-                elif depth < DEEPEST and not is_git_name(entry.name) and entry.name not in _FETCHED:
+                elif depth < DEEPEST and not is_git_name(entry.name) and entry.name not in FETCHED:
                     todo.append((path, depth + 1))
 
 

@@ -1,13 +1,14 @@
 """What a call weighs: what its tool declares of it, what its paths add, and the hash an approval is bound to."""
 
 import json
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from acp_agent.domain.governing import GOVERNING_FILES, GOVERNING_FOLDERS, governs, instructs, opens
+from acp_agent.domain.governing import governs, instructs, opens
+from acp_agent.domain.patterns import path_may_be
 from acp_agent.domain.tool import Risk
 from acp_agent.domain.weight import Trait, Weight, bound
+from acp_agent.tools.governed import led_to
 from acp_agent.tools.registry import Arguments, Tool
 from acp_agent.tools.surroundings import Surroundings
 from acp_agent.tools.workspace import Workspace
@@ -17,11 +18,13 @@ from acp_agent.tools.workspace import Workspace
 class Scales:
     """How the calls of a run are weighed: `level` is that of the sandbox in force, `governed` its gate files.
 
-    `around` knows of private files; without it only paths that are named are looked at.
+    `protect` are globs of what its project protects. `around` knows of private files; without it only paths that are
+    named are looked at.
     """
 
     level: str = ""
     governed: tuple[str, ...] = ()
+    protect: tuple[str, ...] = ()
     around: Surroundings | None = None
 
     def weigh(self, tool: Tool, arguments: Arguments, workspace: Workspace) -> Weight:
@@ -36,9 +39,12 @@ class Scales:
 
     def with_writes(self, weight: Weight, paths: Iterable[str], workspace: Workspace) -> Weight:
         """`weight` with what writing `paths` adds to its risk."""
+        links = [str(path.relative_to(workspace.root)) for path in led_to(workspace.root)] if paths else ()
         for path in paths:
-            if governs(path, (*self.governed, *_led_to(workspace))):
-                weight = weight.raised(Risk.IRREVERSIBLE, f"{path} governs what the agent may do")
+            governing = governs(path, (*self.governed, *links))
+            if governing or any(path_may_be(glob, path) for glob in self.protect):
+                why = "governs what the agent may do" if governing else "is protected by the project"
+                weight = weight.raised(Risk.IRREVERSIBLE, f"{path} {why}")
                 weight = weight.model_copy(update={"governing": (*weight.governing, path)})
             elif opens(path):
                 weight = weight.raised(Risk.EXTERNAL, f"others act on {path} as soon as the directory is opened")
@@ -61,12 +67,3 @@ class Scales:
 def unread(tool: Tool, arguments: str, workspace: Workspace, level: str) -> Weight:
     """The weight of a call that `prepare` will refuse."""
     return bound(Weight(risk=tool.risk, opaque=True), tool.name, arguments, str(workspace.root), level)
-
-
-def _led_to(workspace: Workspace) -> Iterator[str]:
-    """Where governing files of the root really lie, for those that are links."""
-    for name in (*GOVERNING_FILES, *GOVERNING_FOLDERS):
-        if os.path.islink(workspace.root / name):
-            target = os.path.realpath(workspace.root / name)
-            if os.path.commonpath((target, workspace.root)) == str(workspace.root):
-                yield os.path.relpath(target, workspace.root)

@@ -140,3 +140,19 @@ async def test_the_runs_of_a_batch_share_its_limits(
             state = await answered(app, states[1], "allow")
     assert state.reason == "end_turn"
     assert sorted(path.name for path in project.glob("[01]*")) == ["0a", "0b", "1a", "1b"]
+
+
+@pytest.mark.bwrap
+async def test_what_the_project_protects_is_refused_where_nobody_watches_and_the_run_goes_on(
+    open_agent: OpenAgent, request_in: MakeRequest, project: Path
+) -> None:
+    steps = [write("a.txt"), Step(tools=[("shell", {"command": "echo evil > a.txt; rm -f a.txt; mv a.txt b.txt"})])]
+    with ModelServer(script(*steps, write("new"))) as server:
+        async with open_agent(server) as app:
+            state = await driven(app, request_in(protect=("a.txt", "*.lock")))
+    told = [message.text for message in state.messages if message.role == "tool"]
+    assert state.reason == "end_turn"
+    assert told[0].startswith("refused (protected): a.txt is protected. No agent may change it by itself")
+    assert "Read-only file system" in told[1]
+    assert (project / "a.txt").read_text() == "alpha\n"
+    assert (project / "new").exists()

@@ -63,6 +63,40 @@ async def test_its_rules_hold_in_a_conversation_whatever_the_user_allows(open_ag
     assert (project / "src" / "main.py").exists()
 
 
+PROTECTING = """\
+version = 1
+[defaults]
+protect = ["infra/**"]
+[projects.here]
+path = "."
+"""
+
+
+async def test_what_it_protects_is_asked_about_in_a_conversation_whatever_the_user_allows(
+    open_agent: OpenAgent, project: Path
+) -> None:
+    (project / "projects.toml").write_text(PROTECTING)
+    allowed = '[[policy.rules]]\nverdict = "allow"\ntool = "write_file"\n'
+    with ModelServer([Rule(turns=WRITES)]) as server:
+        async with open_agent(server, allowed) as app:
+            state, asked = await talk(app, project)
+    assert state.reason == "end_turn"
+    assert [(question.title, int(question.risk)) for question in asked] == [("Write infra/main.tf", 4)]
+
+
+async def test_what_it_protects_reads_as_it_does_in_the_directory_of_the_conversation(
+    open_agent: OpenAgent, project: Path
+) -> None:
+    (project / "projects.toml").write_text(PROTECTING.replace('"infra/**"', '"sub/infra/**", "*.lock", "docs/x"'))
+    (project / "sub").mkdir()
+    with ModelServer([Rule(turns=WRITES)]) as server:
+        async with open_agent(server) as app:
+            state, asked = await talk(app, project / "sub")
+    assert state.request is not None
+    assert state.request.protect == ("/infra/**", "*.lock")
+    assert [question.title for question in asked] == ["Write infra/main.tf"]
+
+
 async def test_rules_that_cannot_be_read_stop_the_turn(open_agent: OpenAgent, project: Path) -> None:
     (project / "projects.toml").write_text(PROJECTS.replace("deny", "allow"))
     with ModelServer([Rule(turns=WRITES)]) as server:

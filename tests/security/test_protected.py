@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,5 +148,52 @@ async def test_git_replaced_as_a_whole_is_told(root: Path, sandbox: Sandbox) -> 
 
 
 async def test_a_folder_called_loops_is_anybodys(root: Path, sandbox: Sandbox) -> None:
-    assert (await ran(root, sandbox, "mkdir loops && echo x > loops/music.py")).confinement.tampered == ()
+    command = "mkdir -p loops src/loops && echo x > loops/music.py && echo x > src/loops/app.md"
+    assert (await ran(root, sandbox, command)).confinement.tampered == ()
     assert (root / "loops/music.py").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "echo evil > loops/night.md; echo evil > loops/other.toml; rm loops/dawn.toml; true",
+        "mv loops elsewhere; mkdir loops; echo evil > loops/night.md; true",
+        "mv loops elsewhere; mkdir evil; echo evil > evil/night.md; ln -s evil loops; true",
+        "mv loops elsewhere; echo evil > loops; true",
+    ],
+)
+async def test_the_files_of_loops_stay_as_they_are(root: Path, sandbox: Sandbox, command: str) -> None:
+    (root / "loops").mkdir()
+    (root / "loops/night.md").write_text("mine")
+    (root / "loops/dawn.toml").write_text("mine")
+    (root / "loops/tool.py").write_text("anybody's")
+    await ran(root, sandbox, command)
+    found = {path.name: path.read_text() for path in (root / "loops").iterdir() if path.suffix != ".py"}
+    assert found == {"night.md": "mine", "dawn.toml": "mine"}
+
+
+async def test_a_folder_with_a_gate_in_it_is_moved_back(root: Path, sandbox: Sandbox) -> None:
+    (root / "ci/steps").mkdir(parents=True)
+    (root / "ci/steps/test").write_text("exit 1")
+    held = replace(sandbox, protected=(root / "ci/steps/test",))
+    ended = await ran(root, held, "mv ci old; mv old/steps older; mkdir -p ci/steps; echo exit 0 > ci/steps/test; true")
+    assert (root / "ci/steps/test").read_text() == "exit 1"
+    assert ended.confinement.tampered != ()
+
+
+async def test_what_the_project_protects_stays_as_it_is(root: Path, sandbox: Sandbox) -> None:
+    for name in ("tests/test_x.py", "sub/uv.lock", "sub/other"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("mine")
+    held = replace(sandbox, protect=("tests/**", "*.lock", "docs/**"))
+    before = contents(root)
+    await ran(
+        root,
+        held,
+        "rm -rf tests; mkdir -p tests docs; echo x > tests/test_y.py; echo x > docs/index.md; echo x > sub/uv.lock;"
+        " mv sub sub2; echo x > new.lock; true",
+    )
+    after = contents(root)
+    names = ("tests/test_x.py", "tests/test_y.py", "docs/index.md", "sub/uv.lock", "sub2/uv.lock", "new.lock")
+    assert {name: after.get(name) for name in names} == {name: before.get(name) for name in names}
+    assert (await ran(root, held, "mkdir -p src sub && echo x > sub/other")).confinement.tampered == ()

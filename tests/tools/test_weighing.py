@@ -46,6 +46,8 @@ async def written(guard: Guard, path: str) -> Weight:
         ".agents/skills/x/SKILL.md",
         "packages/api/.agents/skills/x/SKILL.md",
         "linked/night.md",
+        "loops/default.toml",
+        "loops/Night.MD",
         "harmless.json",
         "folder/mcp.json",
         "really/loops-live-here.md",
@@ -65,7 +67,20 @@ async def test_writing_a_governing_file_is_risk_4_whatever_way_leads_there(guard
     assert "governs what the agent may do" in weight.reasons[0]
 
 
-@pytest.mark.parametrize("path", ["src/loop.py", "projects.toml.md", "mcp.json", "agents/x.md", "docs/loops.md"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "src/loop.py",
+        "projects.toml.md",
+        "mcp.json",
+        "agents/x.md",
+        "docs/loops.md",
+        "src/loops/app.py",
+        "src/loops/notes.md",
+        "loops/app.py",
+        "loops/data/night.md",
+    ],
+)
 async def test_other_files_are_local_writes(guard: Guard, path: str) -> None:
     weight = await written(guard, path)
     assert (weight.risk, weight.writes, weight.reasons) == (Risk.LOCAL, (path,), ())
@@ -83,6 +98,26 @@ async def test_gate_files_of_the_run_govern_too(root: Path) -> None:
     strict = Guard({"write": write}, workspace, Redactor(()), scales=Scales(governed=("scripts/test", "ci")))
     weights = {path: (await strict.weigh(called("write", path=path))).risk for path in ("scripts/test", "ci/a", "cia")}
     assert weights == {"scripts/test": Risk.IRREVERSIBLE, "ci/a": Risk.IRREVERSIBLE, "cia": Risk.LOCAL}
+
+
+async def test_loops_that_lie_elsewhere_govern_where_they_lie(guard: Guard, root: Path) -> None:
+    (root / "prompts").mkdir()
+    (root / "prompts/night.md").write_text("x")
+    (root / "loops").mkdir()
+    (root / "loops/night.md").symlink_to("../prompts/night.md")
+    assert (await written(guard, "prompts/night.md")).risk == Risk.IRREVERSIBLE
+    assert (await written(guard, "prompts/other.md")).risk == Risk.LOCAL
+
+
+async def test_what_the_project_protects_weighs_as_what_governs(root: Path) -> None:
+    scales = Scales(protect=("tests/**", "*.lock", "/ci"))
+    strict = Guard({"write": write}, Workspace.at(root), Redactor(()), scales=scales)
+    paths = ("tests/a/test_x.py", "TESTS/x", "sub/uv.lock", "ci/run", "src/ci", "tests", "testing/x")
+    weights = {path: await strict.weigh(called("write", path=path)) for path in paths}
+    held = [path for path, weight in weights.items() if weight.governing == (path,)]
+    assert held == ["tests/a/test_x.py", "TESTS/x", "sub/uv.lock", "ci/run"]
+    assert "uv.lock is protected by the project" in weights["sub/uv.lock"].reasons[-1]
+    assert {path for path, weight in weights.items() if weight.risk == Risk.IRREVERSIBLE} == set(held)
 
 
 class Write(Arguments):

@@ -63,7 +63,7 @@ class Sandbox:
     `state`, our own folder for this, and without `state` an empty one each time.
     `readonly` are paths in the workspace that a command can only read (level `bwrap`).
     `network` opens the network whole, `egress` a proxy's way out; `limits` hold for each command. `protected` are files
-    of the workspace that a command may not change, beside those that govern the agent.
+    of the workspace that a command may not change, beside those that govern the agent, and `protect` globs of such.
     """
 
     level: Literal["required", "prefer", "off"] = "required"
@@ -76,6 +76,7 @@ class Sandbox:
     state: Path | None = None
     egress: Egress | None = None
     protected: tuple[Path, ...] = ()
+    protect: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
 

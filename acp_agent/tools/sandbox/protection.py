@@ -5,6 +5,7 @@ the files that govern the agent. Where they exist, bubblewrap binds them read-on
 can be bound. So the workspace is looked at after each command: what appeared is moved aside, what changed is put back.
 """
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -12,15 +13,17 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from acp_agent.domain.governing import GOVERNING_FILES, GOVERNING_FOLDERS, OPENED_BY_OTHERS
+from acp_agent.domain.governing import OPENED_BY_OTHERS
+from acp_agent.tools.governed import governing_paths, matching
 from acp_agent.tools.sandbox.git_places import GitPlaces
-from acp_agent.tools.sandbox.model import Level
+from acp_agent.tools.sandbox.model import Level, Sandbox
 from acp_agent.tools.sandbox.plain_repository import is_plain, planted_repositories
 
-_NAMES = (*GOVERNING_FILES, *GOVERNING_FOLDERS, *OPENED_BY_OTHERS)
-_NAMES_WITHOUT_LOOPS = tuple(name for name in _NAMES if name != "loops")
+MOST_BOUND = 500
+"""Files that bubblewrap holds; what is beyond that, of many that globs protect, is looked at after the command."""
 _MOST_BYTES = 1 << 20
 _MOST_FILES = 2000
 _MOST_LINKS_LOOKED_AT = 20_000
@@ -29,15 +32,16 @@ _CLOCK_STEP = 0.02
 _TURN = itertools.count()
 
 
-def protected_paths(root: Path, places: GitPlaces, further: Iterable[Path] = ()) -> list[Path]:
-    """What a command in `root` may neither change nor make, whether it exists or not; `further` are a run's own."""
-    names = _NAMES if _are_loops(root) else _NAMES_WITHOUT_LOOPS
-    return [*map(root.joinpath, names), *places.kept, *further]
+def protected_paths(root: Path, places: GitPlaces, sandbox: Sandbox) -> list[Path]:
+    """What a command in `root` may neither change nor make, whether it exists or not."""
+    opened = map(root.joinpath, OPENED_BY_OTHERS)
+    return [*governing_paths(root), *opened, *places.kept, *sandbox.protected, *matching(root, sandbox.protect)]
 
 
-def bound_paths(root: Path, places: GitPlaces, further: Iterable[Path] = ()) -> list[Path]:
-    """What bubblewrap can hold: it exists, and is no link, which could be replaced."""
-    return [path for path in (*protected_paths(root, places, further), *places.foreign) if _can_be_bound(path)]
+def bound_paths(protected: Iterable[Path], places: GitPlaces) -> list[Path]:
+    """What bubblewrap can hold of `protected`: it exists, and is no link, which could be replaced."""
+    held = itertools.islice(filter(_can_be_bound, dict.fromkeys(protected)), MOST_BOUND)
+    return [*held, *filter(_can_be_bound, places.foreign)]
 
 
 def _can_be_bound(path: Path) -> bool:
@@ -45,14 +49,6 @@ def _can_be_bound(path: Path) -> bool:
         return not stat.S_ISLNK(os.lstat(path).st_mode)
     except OSError:
         return False
-
-
-def _are_loops(root: Path) -> bool:
-    """Whether `loops` is ours: the name alone is common in other programs."""
-    if os.path.exists(root / "projects.toml"):
-        return True
-    folder = root / "loops"
-    return os.path.isdir(folder) and any(name.endswith(".toml") for name in os.listdir(folder))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +61,30 @@ class _Entry:
 
 
 class Protection:
-    """The protected paths as they were before a command; `mend` puts back what is different after it."""
+    """The protected paths as they were before a command; `mend` puts back what is different after it, once."""
 
-    def __init__(
-        self, root: Path, places: GitPlaces, level: Level, aside: Path | None, further: Iterable[Path] = ()
-    ) -> None:
+    def __init__(self, root: Path, places: GitPlaces, level: Level, aside: Path | None, sandbox: Sandbox) -> None:
         self._root = root
         self._aside = aside
         self._linkless = places.linkless
         self._links = set(_links(places.linkless))
-        paths = protected_paths(root, places, further)
-        self._paths = [path for path in paths if level != "bwrap" or not _can_be_bound(path)]
+        self._look = partial(protected_paths, root, places, sandbox)
+        paths = self._look()
+        self._bound = frozenset(bound_paths(paths, places) if level == "bwrap" else ())
+        self._paths = [path for path in paths if path not in self._bound]
         self._before = dict(_entries(self._paths))
+        # What is bound cannot be moved, but the folders it lies in can, with it.
+        self._folders = dict(_opened(root, self._bound))
         self._git = None if level == "bwrap" else _identity(root / ".git")
         self._began = time.time() - _CLOCK_STEP
 
     def mend(self) -> tuple[str, ...]:
         """Undo what was tampered with; a line about each thing, empty for a command that kept away from them."""
-        told = []
+        told = list(self._folders_moved_back())
         if self._git and _identity(self._root / ".git") != self._git:
             told.append("replaced .git as a whole: not undone, look at it before you use git here")
-        after = dict(_entries(self._paths))
+        looked = [path for path in dict.fromkeys((*self._paths, *self._look())) if path not in self._bound]
+        after = dict(_entries(looked))
         for path in sorted(after.keys() - self._before.keys()):
             # Of a directory that appeared, what is in it has gone with it.
             if os.path.lexists(path) and not self._may_be_made(path):
@@ -99,6 +98,24 @@ class Protection:
             for inner in planted_repositories(self._root, folder, self._began):
                 told.append(f"made {self._named(inner)}, which runs programs: {self._moved_aside(inner)}")
         return tuple(told)
+
+    def _folders_moved_back(self) -> Iterator[str]:
+        """Folders of what was bound that lie elsewhere now, the outer ones first."""
+        for folder, descriptor in self._folders.items():
+            try:
+                found = os.fstat(descriptor)
+                if _identity(folder) == (found.st_dev, found.st_ino):
+                    continue
+                place = os.readlink(f"/proc/self/fd/{descriptor}")
+                if os.path.lexists(folder):
+                    self._moved_aside(folder)
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                os.rename(place, folder)
+                yield f"moved {self._named(folder)}, where protected files are: moved back"
+            except OSError as error:
+                yield f"moved {self._named(folder)}, where protected files are ({error.strerror}): look at it"
+            finally:
+                os.close(descriptor)
 
     def _may_be_made(self, path: Path) -> bool:
         """`git init` and all that it writes, as long as nothing of it runs."""
@@ -131,6 +148,8 @@ class Protection:
                 return "not put back: look at it"
             if os.path.lexists(path):
                 self._moved_aside(path)
+            if os.path.lexists(path.parent) and not path.parent.is_dir():
+                self._moved_aside(path.parent)
             path.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(entry.content, str):
                 path.symlink_to(entry.content)
@@ -186,6 +205,17 @@ def _identity(path: Path) -> tuple[int, int] | tuple[()]:
     except OSError:
         return ()
     return (found.st_dev, found.st_ino)
+
+
+def _opened(root: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:
+    """The folders between `root` and `paths`, open so that they can be found again; the outer ones first."""
+    folders = {folder for path in paths for folder in path.parents if folder != root and folder.is_relative_to(root)}
+    for folder in sorted(folders, key=lambda folder: len(folder.parts)):
+        if ".git" in folder.relative_to(root).parts:
+            continue
+        # One that went away just now is not there to be moved.
+        with contextlib.suppress(OSError):
+            yield folder, os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def _links(folders: Iterable[Path]) -> Iterator[Path]:
