@@ -138,11 +138,10 @@ def _per_token(price: Prices) -> ModelPrice:
 def _tools(
     redact: KnownSecrets, sandbox: Sandbox, settings: Settings, environ: Mapping[str, str], hub: Hub
 ) -> Callable[[RunRequest, str], Awaitable[Tools]]:
-    declared, missing = tools_declared(settings.table.tools, environ)
+    table, network = settings.table, Network(private=private_hosts(settings))
+    declared, missing = tools_declared(table.tools, environ, table.egress)
     # Built once: a tool's breaker is shared by all runs of this process.
-    extra = declared_tools(declared, sandbox, environ)
-
-    network = Network(private=private_hosts(settings))
+    extra = declared_tools(declared, sandbox, environ, network)
     searching = _web_search(settings, environ, redact)
 
     async def tools_of(request: RunRequest, path: str) -> Tools:
@@ -150,7 +149,8 @@ def _tools(
         await anyio.to_thread.run_sync(redact.enter, path)
         # The project's own servers: as a person's checkout names them, not what the agent makes of the file.
         place = Path(request.workplace.root) / request.workplace.subdir
-        servers = await anyio.to_thread.run_sync(servers_for, settings.table.mcp, place, environ, state_dir(environ))
+        state = state_dir(environ)
+        servers = await anyio.to_thread.run_sync(servers_for, table.mcp, place, environ, state, table.egress)
         redact.learn(secret for server in servers for secret in server.secrets)
         outlet = Outlet(network, AllowList.of(request.egress))
         folders = tuple(Path(skill.folder) for skill in request.skills)
@@ -245,7 +245,9 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
             stack.enter_context(logs_on_stderr(redact))
             journal = SqliteJournal(path, crash=_crash_points(environ), redact=redact)
             await stack.enter_async_context(journal)
-            hub = await stack.enter_async_context(opened_hub(state_dir(environ), sandbox))
+            hub = await stack.enter_async_context(
+                opened_hub(state_dir(environ), sandbox, Network(private=private_hosts(settings)))
+            )
             places = GitWorkplaces(SandboxedCommands(sandbox, redact), SandboxedCommands(sandbox, redact, network=True))
             snapshots = ShadowSnapshots(state_dir(environ), environ)
             tools = _tools(redact, sandbox, settings, environ, hub)

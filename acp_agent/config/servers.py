@@ -7,6 +7,8 @@ from typing import Any
 
 from acp_agent.config.names import name_problem, printable
 from acp_agent.config.paths import shown_path
+from acp_agent.config.presets import hosts_of
+from acp_agent.config.settings_tables import EgressPreset
 from acp_agent.config.tools_tables import ToolServer as ServerTable
 from acp_agent.config.trust import untrusted
 from acp_agent.config.trusted_files import SERVERS_FILE, commands_of
@@ -17,20 +19,25 @@ from acp_agent.domain.tool import Risk
 
 
 def servers_for(
-    tables: Mapping[str, ServerTable], root: Path, environ: Mapping[str, str], state_dir: Path
+    tables: Mapping[str, ServerTable],
+    root: Path,
+    environ: Mapping[str, str],
+    state_dir: Path,
+    presets: Mapping[str, EgressPreset],
 ) -> tuple[ToolServer, ...]:
     """The servers of a run at `root`; one that cannot be used has a `problem`. The user's win over the project's.
 
     Of a project's file nothing is taken that nobody trusted; it can neither lower a risk nor open the network.
+    `presets` are the user's own, for the egress of theirs.
     """
-    own = {name: _own(name, table, environ) for name, table in tables.items()}
+    own = {name: _own(name, table, environ, presets) for name, table in tables.items()}
     found = {server.name: server for server in _of_project(root, environ, state_dir)}
     disabled = {name for name, table in tables.items() if not table.enabled}
     merged = {**found, **own}
     return tuple(server for name, server in merged.items() if name not in disabled)
 
 
-def _own(name: str, table: ServerTable, environ: Mapping[str, str]) -> ToolServer:
+def _own(name: str, table: ServerTable, environ: Mapping[str, str], presets: Mapping[str, EgressPreset]) -> ToolServer:
     server = ToolServer(
         name=name,
         command=table.command,
@@ -41,7 +48,7 @@ def _own(name: str, table: ServerTable, environ: Mapping[str, str]) -> ToolServe
         timeout=table.timeout,
         rate=table.rate,
         network=table.network,
-        egress=table.egress,
+        egress=hosts_of(table.egress, presets),
     )
     return _filled(server, {"env": dict(table.env), "headers": dict(table.headers)}, environ)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from acp_agent.config.names import printable, shown_key
 from acp_agent.config.nearness import nearest
 from acp_agent.config.paths import config_file
+from acp_agent.config.presets import egress_problems
 from acp_agent.config.problem import FileError, Problem, by_line, raise_first
 from acp_agent.config.rules import ManagedTable, PolicyTable, managed_files, rule_problems, rules_of
 from acp_agent.config.settings_tables import Prices, Provider, Role, SettingsTable
@@ -120,10 +121,7 @@ def _source(environ: Mapping[str, str]) -> TomlSource | None:
 
 def settings_not_in_force(settings: Settings) -> list[str]:
     """The keys set in config.toml that this version does not act on."""
-    found = [shown_key(key) for key in NOT_IN_FORCE if _is_set(settings.table, key)]
-    for group, tables in (("tools", settings.table.tools), ("mcp", settings.table.mcp)):
-        found += [shown_key((group, name, "egress")) for name, table in tables.items() if table.egress]
-    return found
+    return [shown_key(key) for key in NOT_IN_FORCE if _is_set(settings.table, key)]
 
 
 def resolve_chain(settings: Settings, name: str) -> tuple[str, ...]:
@@ -220,6 +218,7 @@ def _meaning_problems(source: TomlSource) -> Iterator[Problem]:
         except UsageError as error:
             yield problem_at(source, key, error.what, error.hint)
     yield from tool_problems(source)
+    yield from egress_problems(source)
     presets = {*PRESETS, *(name for name, _ in tables_in(source.data, "egress"))}
     for name, role in roles:
         for preset in role["egress"] if _is_chain(role.get("egress")) else ():

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from acp_agent.config.nearness import nearest
+from acp_agent.config.presets import hosts_of
 from acp_agent.config.problem import Problem
-from acp_agent.config.settings_tables import SettingsTable
+from acp_agent.config.settings_tables import EgressPreset, SettingsTable
 from acp_agent.config.tables import problem_at, tables_in
 from acp_agent.config.toml_source import TomlSource
 from acp_agent.config.tools_tables import DeclaredToolTable, schema_of_parameters
@@ -29,23 +30,28 @@ OF_REQUESTS = ("method", "headers", "body")
 
 
 def declared_tools(
-    tables: Mapping[str, DeclaredToolTable], environ: Mapping[str, str]
+    tables: Mapping[str, DeclaredToolTable], environ: Mapping[str, str], presets: Mapping[str, EgressPreset]
 ) -> tuple[tuple[DeclaredTool, ...], list[str]]:
-    """The tools, and a line about each that cannot be offered because a variable of its headers is not set."""
+    """The tools, and a line about each that cannot be offered because a variable of its headers is not set.
+
+    `presets` are the user's own, for their egress.
+    """
     tools: list[DeclaredTool] = []
     lines: list[str] = []
     for name, table in tables.items():
         try:
-            tools.append(_declared(name, table, environ))
+            tools.append(_declared(name, table, environ, presets))
         except Unset as error:
             lines.append(f"The tool {name} is not available: {error}")
     return tuple(tools), lines
 
 
-def _declared(name: str, table: DeclaredToolTable, environ: Mapping[str, str]) -> DeclaredTool:
+def _declared(
+    name: str, table: DeclaredToolTable, environ: Mapping[str, str], presets: Mapping[str, EgressPreset]
+) -> DeclaredTool:
     call: CommandCall | HttpCall
     if table.url is None:
-        call = CommandCall(argv=table.command or (), egress=table.egress)
+        call = CommandCall(argv=table.command or (), egress=hosts_of(table.egress, presets))
     else:
         headers = {key: expanded(value, environ) for key, value in table.headers.items()}
         call = HttpCall(method=table.method, url=table.url, headers=headers, body=table.body)

@@ -11,7 +11,7 @@ from acp_agent.domain.tool import Risk
 class CommandCall(Frozen):
     """A program and its arguments, each with `{name}` for an argument of the call. It reads the arguments as JSON.
 
-    `egress` are the domains and presets it may reach.
+    `egress` are the hosts it may reach, as patterns of domain/egress.py.
     """
 
     argv: tuple[str, ...]

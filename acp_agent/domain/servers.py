@@ -16,6 +16,7 @@ class ToolServer(Frozen):
     """A server to start as a command, or one that answers at `url`; variables are filled in already.
 
     `risk` holds for its tools, `risks` for single ones by their own name; `timeout` in seconds; `rate` calls a minute.
+    `network` opens the network to a command whole, `egress` to the hosts it names, as patterns of domain/egress.py.
     `problem` says why it cannot be used at all, `secrets` are the values that variables stood for.
     """
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import anyio.to_thread
 
+from acp_agent.config.egress import private_hosts
 from acp_agent.config.paths import config_file, database_path, find_projects_file, state_dir
 from acp_agent.config.problem import Problem
 from acp_agent.config.projects import load_projects, problems
@@ -20,6 +21,7 @@ from acp_agent.fleet.git import git
 from acp_agent.fleet.targets import bad_targets
 from acp_agent.llm.discover import survey
 from acp_agent.store.reads import Reads
+from acp_agent.tools.egress.network import Network
 from acp_agent.tools.mcp.survey import survey_servers
 from acp_agent.tools.sandbox.model import Sandbox
 from acp_agent.tools.sandbox.probe import Trial, trials
@@ -158,12 +160,14 @@ async def _servers(environ: Mapping[str, str], cwd: Path) -> list[Check]:
     """Every MCP server that a run here would have, started for real; no row where there is none."""
     if settings_problems(environ):
         return []
-    table = load_settings(environ).table
+    settings = load_settings(environ)
+    table = settings.table
     state = state_dir(environ)
-    servers = await anyio.to_thread.run_sync(servers_for, table.mcp, cwd, environ, state)
+    servers = await anyio.to_thread.run_sync(servers_for, table.mcp, cwd, environ, state, table.egress)
     if not servers:
         return []
-    answers = await survey_servers(servers, cwd, state, Sandbox(level=table.sandbox.level, state=state / "sandbox"))
+    sandbox = Sandbox(level=table.sandbox.level, state=state / "sandbox")
+    answers = await survey_servers(servers, cwd, state, sandbox, Network(private=private_hosts(settings)))
     return [Check(f"mcp {one.name}", one.ok or None, one.detail, one.hint) for one in answers]
 
 

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from acp_agent.domain.declared import CommandCall, DeclaredTool, HttpCall
+from acp_agent.domain.egress import AllowList
 from acp_agent.domain.errors import ToolError
 from acp_agent.domain.tool import Intent, ToolResult
 from acp_agent.domain.weight import Trait, Weight
 from acp_agent.tools.breaker import Breaker
+from acp_agent.tools.egress.network import Network
+from acp_agent.tools.egress.outlet import Outlet
 from acp_agent.tools.given import Given, given_for
 from acp_agent.tools.http_call import answer_of
 from acp_agent.tools.registry import Effect, Hooks, Ready, Seen, Tool
 from acp_agent.tools.sandbox.model import Sandbox
-from acp_agent.tools.shell import CALL_KEY, CommandResult, run_command
+from acp_agent.tools.shell import CALL_KEY, CommandResult, missed_hosts, run_command
 from acp_agent.tools.template import filled_argv
 from acp_agent.tools.workspace import Workspace
 
@@ -26,14 +29,22 @@ _SLACK = 5.0
 
 
 def declared_tools(
-    declared: Sequence[DeclaredTool], sandbox: Sandbox, environ: Mapping[str, str] | None = None
+    declared: Sequence[DeclaredTool],
+    sandbox: Sandbox,
+    environ: Mapping[str, str] | None = None,
+    network: Network | None = None,
 ) -> list[Tool]:
-    """The tools, each with a breaker of its own: build them once for all runs of a process."""
-    return [_tool(one, sandbox, os.environ if environ is None else environ) for one in declared]
+    """The tools, each with a breaker of its own: build them once for all runs of a process.
+
+    `network` is how their commands reach the hosts they declare, where they declare any.
+    """
+    known = os.environ if environ is None else environ
+    return [_tool(one, sandbox, known, network or Network()) for one in declared]
 
 
-def _tool(declared: DeclaredTool, sandbox: Sandbox, environ: Mapping[str, str]) -> Tool:
-    program = _Program(declared, sandbox, environ)
+def _tool(declared: DeclaredTool, sandbox: Sandbox, environ: Mapping[str, str], network: Network) -> Tool:
+    hosts = declared.call.egress if isinstance(declared.call, CommandCall) else ()
+    program = _Program(declared, sandbox, environ, Outlet(network, AllowList.of(hosts)))
 
     def prepare(arguments: Given, workspace: Workspace, seen: Seen) -> Ready:
         values, root = arguments.values, workspace.root
@@ -77,11 +88,15 @@ def _tool(declared: DeclaredTool, sandbox: Sandbox, environ: Mapping[str, str]) 
 
 @dataclass(frozen=True, slots=True)
 class _Program:
-    """The programs of one tool: all run in its environment, with the arguments as JSON on standard input."""
+    """The programs of one tool: all run in its environment, with the arguments as JSON on standard input.
+
+    `outlet` is their network: the hosts that the tool declares, and nothing else.
+    """
 
     declared: DeclaredTool
     sandbox: Sandbox
     environ: Mapping[str, str]
+    outlet: Outlet
 
     def effect(self, template: Sequence[str], values: Mapping[str, Any], root: Path) -> Effect:
         argv = filled_argv(template, values)
@@ -122,6 +137,7 @@ class _Program:
                 timeout=self.declared.timeout,
                 sandbox=replace(self.sandbox, environment=environment),
                 stdin=json.dumps(values).encode(),
+                outlet=self.outlet,
             )
         except ToolError as error:
             if "execvp" not in error.message:
@@ -149,9 +165,11 @@ def _result(ended: CommandResult, timeout: float) -> ToolResult:
         status="error" if kind else "ok",
         output=output,
         kind=kind,
+        hint=missed_hosts(ended.network) if kind == "exit_status" else None,
         omitted=ended.omitted,
         sandbox=ended.sandbox,
         exit_status=ended.exit_status,
         seconds=round(ended.seconds, 3),
         origin="command",
+        network=ended.network,
     )

@@ -231,6 +231,14 @@ def shell_tool(sandbox: Sandbox, *, confined: bool = True, outlet: Outlet = CLOS
     return replace(shell, description=f"{shell.description}\n\n{WAY_OUT}{outlet.hosts()}.")
 
 
+def missed_hosts(network: NetworkUse | None) -> str | None:
+    """What to say of the hosts that a command asked for in vain."""
+    if network is None or not (network.refused or network.failed):
+        return None
+    missed = (*network.refused, *(f"{host} (no answer)" for host in network.failed))
+    return f"It asked for hosts it did not reach: {', '.join(missed[:5])}."
+
+
 def _told(ended: CommandResult, timeout: float) -> ToolResult:
     """A command that failed is an error to the model, and says so before its output."""
     kind, hint = None, None
@@ -244,9 +252,8 @@ def _told(ended: CommandResult, timeout: float) -> ToolResult:
     elif ended.exit_status != 0:
         kind = "exit_status"
         output = f"exit status {ended.exit_status}\n{output}"
-    if kind == "exit_status" and ended.network is not None and (ended.network.refused or ended.network.failed):
-        missed = (*ended.network.refused, *(f"{host} (no answer)" for host in ended.network.failed))
-        hint = f"It asked for hosts it did not reach: {', '.join(missed[:5])}."
+    if kind == "exit_status":
+        hint = missed_hosts(ended.network)
     if tampered := ended.confinement.tampered:
         kind, hint = kind or "tampered", "These files govern what runs here; no command may make or change them."
         output = "".join(f"protected: it {line}\n" for line in tampered) + output

@@ -46,8 +46,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         def found(self, config: str = "", **environ: str) -> dict[str, ToolServer]:
             (tmp_path / "config.toml").write_text(config)
             known = {"ACP_CONFIG": str(tmp_path / "config.toml"), **environ}
-            tables = load_settings(known).table.mcp
-            return {server.name: server for server in servers_for(tables, project, known, self.state)}
+            table = load_settings(known).table
+            return {server.name: server for server in servers_for(table.mcp, project, known, self.state, table.egress)}
 
         def write(self, servers: Any) -> Path:
             file = project / ".mcp.json"

@@ -8,9 +8,11 @@ from inline_snapshot import snapshot
 
 from acp_agent.config.problem import FileError
 from acp_agent.config.projects import load_projects
-from acp_agent.config.settings import load_settings, settings_not_in_force, settings_problems
+from acp_agent.config.servers import servers_for
+from acp_agent.config.settings import load_settings, settings_problems
 from acp_agent.config.tools import TAKEN, declared_tools, tool_secrets
 from acp_agent.domain.declared import CommandCall, DeclaredTool, HttpCall
+from acp_agent.domain.egress import PRESETS
 from acp_agent.domain.tool import Risk
 from acp_agent.tools.guard import standard_tools
 from acp_agent.tools.sandbox.model import Sandbox
@@ -49,7 +51,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
 def test_a_command_and_an_http_call_are_tools(write) -> None:
     environ = {**write(GOOD), "WEATHER_TOKEN": "w-0123456789", "PREVIEW_TOKEN": "p-0123456789"}
     settings = load_settings(environ)
-    tools, missing = declared_tools(settings.table.tools, environ)
+    tools, missing = declared_tools(settings.table.tools, environ, settings.table.egress)
     assert missing == []
     assert tools == (
         DeclaredTool(
@@ -89,15 +91,47 @@ def test_a_command_and_an_http_call_are_tools(write) -> None:
     assert tool_secrets(settings.table, environ) == ["p-0123456789", "w-0123456789"]
 
 
-def test_egress_of_a_tool_or_a_server_is_said_not_to_be_in_force(write) -> None:
-    text = GOOD + '[tools.net]\ndescription = "x"\nrisk = 3\ncommand = ["x"]\negress = ["registries"]\n'
-    text += '[mcp.web]\ncommand = "x"\negress = ["example.org"]\n'
-    assert settings_not_in_force(load_settings(write(text))) == ["tools.net.egress", "mcp.web.egress"]
+EGRESS = """\
+[tools.net]
+description = "x"
+risk = 3
+command = ["x"]
+egress = ["mine", "*.docs.example.org:8443"]
+[mcp.web]
+command = "x"
+egress = ["mine", "registries"]
+[egress.mine]
+domains = ["a.example.org", "b.example.org"]
+"""
+
+
+def test_egress_names_hosts_and_presets(write, tmp_path: Path) -> None:
+    environ = write(EGRESS)
+    table = load_settings(environ).table
+    (tool,), _ = declared_tools(table.tools, environ, table.egress)
+    assert tool.call == CommandCall(argv=("x",), egress=("a.example.org", "b.example.org", "*.docs.example.org:8443"))
+    (server,) = servers_for(table.mcp, tmp_path, environ, tmp_path / "state", table.egress)
+    assert server.egress == ("a.example.org", "b.example.org", *PRESETS["registries"])
+
+
+def test_what_is_wrong_with_an_egress_is_named_with_its_line(write) -> None:
+    text = EGRESS.replace('"mine", "*.docs', '"mines", "https://x.org/", "*.docs')
+    text += '[mcp.far]\nurl = "https://example.org/mcp"\negress = ["mine"]\n'
+    text += '[mcp.open]\ncommand = "x"\nnetwork = true\negress = ["*.org"]\n'
+    assert [str(problem) for problem in settings_problems(write(text))] == snapshot(
+        [
+            "config.toml:5: tools.net.egress: no egress preset named 'mines'",
+            "config.toml:5: tools.net.egress: 'https://x.org/' should be a host without scheme and path, such as pypi.org",
+            "config.toml:13: mcp.far.egress: belongs to a command",
+            "config.toml:17: mcp.open.egress: says nothing beside network = true",
+            "config.toml:17: mcp.open.egress: '*.org' is too wide: name at least two labels, such as *.example.org",
+        ]
+    )
 
 
 def test_a_tool_whose_variable_is_not_set_is_left_out_and_said_so(write) -> None:
     environ = write(GOOD)
-    tools, missing = declared_tools(load_settings(environ).table.tools, environ)
+    tools, missing = declared_tools(load_settings(environ).table.tools, environ, {})
     assert [tool.name for tool in tools] == ["preview"]
     assert missing == ["The tool weather is not available: ${WEATHER_TOKEN} is not set"]
 

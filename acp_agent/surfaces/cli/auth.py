@@ -38,8 +38,8 @@ def _servers() -> tuple[ToolServer, ...]:
     from acp_agent.config.servers import servers_for
     from acp_agent.config.settings import load_settings
 
-    tables = load_settings(os.environ).table.mcp
-    found = servers_for(tables, Path.cwd(), os.environ, state_dir(os.environ))
+    table = load_settings(os.environ).table
+    found = servers_for(table.mcp, Path.cwd(), os.environ, state_dir(os.environ), table.egress)
     return tuple(server for server in found if server.url is not None)
 
 

@@ -43,6 +43,13 @@ class Record:
         """It has no address, or does not answer."""
         self._failed[str(endpoint)] = None
 
+    def taken(self) -> NetworkUse | None:
+        """`use`, and from now on what comes after it."""
+        use = self.use()
+        for asked in (self._reached, self._refused, self._failed):
+            asked.clear()
+        return use
+
     def use(self) -> NetworkUse | None:
         """What to tell of it; None where nothing was asked for."""
         if not (self._reached or self._refused or self._failed):

@@ -13,9 +13,10 @@ from anyio.abc import TaskGroup
 from acp_agent.domain.errors import UsageError
 from acp_agent.domain.servers import ToolServer
 from acp_agent.domain.tool import Risk
+from acp_agent.tools.egress.network import Network
 from acp_agent.tools.mcp.definition import Definition
 from acp_agent.tools.mcp.find import find_tool
-from acp_agent.tools.mcp.link import Link
+from acp_agent.tools.mcp.link import Link, Place
 from acp_agent.tools.mcp.offer import tools_of
 from acp_agent.tools.mcp.pins import Pins
 from acp_agent.tools.registry import Tool
@@ -44,10 +45,11 @@ class _Use:
 class Hub:
     """Hands runs their servers. Lives in a task group of its own, which `opened_hub` opens."""
 
-    def __init__(self, tasks: TaskGroup, pins: Pins, sandbox: Sandbox) -> None:
+    def __init__(self, tasks: TaskGroup, pins: Pins, sandbox: Sandbox, network: Network) -> None:
         self._tasks = tasks
         self._pins = pins
         self._sandbox = sandbox
+        self._network = network
         self._uses: dict[tuple[str, str], _Use] = {}
 
     def open(
@@ -72,7 +74,7 @@ class Hub:
         key = (server.model_dump_json(), "" if server.command is None else str(root))
         use = self._uses.get(key)
         if use is None:
-            use = self._uses[key] = _Use(Link(server, root, self._sandbox, self._pins.folder))
+            use = self._uses[key] = _Use(Link(server, Place(root, self._sandbox, self._pins.folder, self._network)))
             self._tasks.start_soon(self._serve, key, use)
         return use
 
@@ -111,12 +113,15 @@ class Hub:
 
 
 @asynccontextmanager
-async def opened_hub(state: Path, sandbox: Sandbox) -> AsyncIterator[Hub]:
-    """A hub until the block ends; then every server is gone. What the block raises comes out as it is."""
+async def opened_hub(state: Path, sandbox: Sandbox, network: Network | None = None) -> AsyncIterator[Hub]:
+    """A hub until the block ends; then every server is gone. What the block raises comes out as it is.
+
+    `network` is how servers reach the hosts that they may.
+    """
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
         try:
-            yield Hub(tasks, Pins(state), sandbox)
+            yield Hub(tasks, Pins(state), sandbox, network or Network())
         except Exception as error:
             # Else the task group would wrap it, though none of its tasks had a part in it.
             failure = error

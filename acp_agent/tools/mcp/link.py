@@ -5,18 +5,22 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import anyio
 import anyio.to_thread
 
+from acp_agent.domain.egress import AllowList
 from acp_agent.domain.errors import ToolError
 from acp_agent.domain.servers import ToolServer
+from acp_agent.domain.tool import NetworkUse
 from acp_agent.tools.breaker import Breaker
+from acp_agent.tools.egress.network import Network, Record
+from acp_agent.tools.egress.outlet import Outlet
 from acp_agent.tools.mcp.definition import Definition
 from acp_agent.tools.mcp.signed_in import is_signed_in
 from acp_agent.tools.mcp.stdio import Pipes
@@ -37,24 +41,28 @@ Status = Literal["idle", "starting", "ready", "ending", "failed"]
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a server runs: its workspace, how it is confined, our state directory, and its way to the hosts it may."""
+
+    root: Path
+    sandbox: Sandbox
+    state: Path
+    network: Network = field(default_factory=Network)
+
+
 class Link:
     """One server, for one workspace where it is a command. `serve` runs for as long as the link may be used."""
 
-    def __init__(
-        self,
-        server: ToolServer,
-        root: Path,
-        sandbox: Sandbox,
-        state: Path,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, server: ToolServer, place: Place, clock: Callable[[], float] = time.monotonic) -> None:
         self.server = server
         self.breaker = Breaker(clock)
         self.status: Status = "idle"
         self.problem = server.problem or ""
         self.definitions: tuple[Definition, ...] = ()
         self.capabilities: frozenset[str] = frozenset()
-        self._place = (root, sandbox, state)
+        self._place = place
+        self._record = Record()
         self._clock = clock
         self._session: Session | None = None
         self._wanted = anyio.Event()
@@ -99,7 +107,10 @@ class Link:
     async def _connected(self) -> None:
         """One connection, from its handshake until it is lost or dropped."""
         client = await _client_module()
-        endpoint = await self._endpoint()
+        async with self._endpoint() as endpoint:
+            await self._held(client, endpoint)
+
+    async def _held(self, client: Any, endpoint: "Pipes | HttpEndpoint") -> None:
         try:
             with anyio.CancelScope(deadline=anyio.current_time() + START_TIME) as limit:
                 async with self._opened(client, endpoint) as session:
@@ -148,26 +159,34 @@ class Link:
         """Look at its tools again: it may have changed them without a word."""
         self._stale.set()
 
-    async def _endpoint(self) -> "Pipes | HttpEndpoint":
-        server = self.server
-        root, sandbox, state = self._place
+    @asynccontextmanager
+    async def _endpoint(self) -> "AsyncIterator[Pipes | HttpEndpoint]":
+        """Where the server is; its way out is there for as long as the block."""
+        server, place = self.server, self._place
         if server.command is None:
             client = await _client_module()
             auth = None
-            if is_signed_in(state, server):
-                auth = (await _imported("acp_agent.tools.mcp.oauth")).signing(server, state)
-            endpoint: HttpEndpoint = client.HttpEndpoint(server.url, server.headers, server.timeout, auth)
-            return endpoint
-        level = await anyio.to_thread.run_sync(level_for, sandbox)
-        if level is None or (level != "none" and exposes_home(root)):
+            if is_signed_in(place.state, server):
+                auth = (await _imported("acp_agent.tools.mcp.oauth")).signing(server, place.state)
+            yield client.HttpEndpoint(server.url, server.headers, server.timeout, auth)
+            return
+        level = await anyio.to_thread.run_sync(level_for, place.sandbox)
+        if level is None or (level != "none" and exposes_home(place.root)):
             raise ToolError("it cannot be confined here", kind="no_sandbox")
         own = replace(
-            sandbox,
-            network=sandbox.network or server.network,
-            environment={**sandbox.environment, **server.env},
+            place.sandbox,
+            network=place.sandbox.network or server.network,
+            environment={**place.sandbox.environment, **server.env},
         )
-        prefix, environment = confined_argv(own, level, root, root, os.environ)
-        return Pipes([*prefix, server.command, *server.args], environment, root, swept=level != "bwrap")
+        outlet = Outlet(place.network, AllowList.of(server.egress))
+        async with outlet.for_command(own, level) as (opened, self._record):
+            prefix, environment = confined_argv(opened, level, place.root, place.root, os.environ)
+            argv = [*prefix, server.command, *server.args]
+            yield Pipes(argv, environment, place.root, swept=level != "bwrap")
+
+    def reached(self) -> NetworkUse | None:
+        """The hosts that its process has asked for since this was last asked."""
+        return self._record.taken()
 
     def _over(self, why: str) -> None:
         """The connection is gone. One that once stood is opened again by the next call."""

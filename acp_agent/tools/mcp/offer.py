@@ -77,7 +77,8 @@ Asking = Callable[[Mapping[str, Any], str, "Session"], Awaitable[ToolResult]]
 def _tool(link: Link, name: str, description: str, schema: dict[str, Any], risk: Risk, asking: Asking) -> Tool:
     def prepare(arguments: Given, workspace: Workspace, seen: Seen) -> Ready:
         async def run(key: str) -> ToolResult:
-            return await link.ask(partial(asking, arguments.values, key))
+            result = await link.ask(partial(asking, arguments.values, key))
+            return result.model_copy(update={"network": link.reached()})
 
         return Ready(Intent(title=arguments.title()), run)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from acp_agent.domain.servers import ToolServer
+from acp_agent.tools.egress.network import Network
 from acp_agent.tools.mcp.hub import opened_hub
 from acp_agent.tools.mcp.link import START_TIME, Link
 from acp_agent.tools.sandbox.model import Sandbox
@@ -19,9 +20,11 @@ class Answer(NamedTuple):
     hint: str | None = None
 
 
-async def survey_servers(servers: Sequence[ToolServer], root: Path, state: Path, sandbox: Sandbox) -> list[Answer]:
+async def survey_servers(
+    servers: Sequence[ToolServer], root: Path, state: Path, sandbox: Sandbox, network: Network
+) -> list[Answer]:
     """Start all servers at once, wait for each at most as long as a run would, and end them."""
-    async with opened_hub(state, sandbox) as hub:
+    async with opened_hub(state, sandbox, network) as hub:
         offer = hub.open(servers, root)
         await offer.settled(START_TIME)
         found = {link.server.name: _answer(link, withheld) for link, withheld in offer.standing()}

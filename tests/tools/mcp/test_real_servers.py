@@ -56,7 +56,10 @@ async def test_a_server_over_stdio_works_in_the_sandbox_and_sees_what_was_declar
         assert looked.output.startswith("FileNotFoundError; ")
         assert "OWN_SECRET" in looked.output
         assert "OTHER_SECRET" not in looked.output
-    assert processes(str(NOTES)) == []
+    # One that had no time to leave was killed, and the kernel ends what it left.
+    with anyio.fail_after(20):
+        while processes(str(NOTES)):
+            await anyio.sleep(0.01)
 
 
 @pytest.fixture
