@@ -18,8 +18,8 @@ class Weight(Frozen):
 
     `commands` are the simple commands of a shell line, each as its words joined by blanks; `reads` and `writes` are
     workspace-relative paths, links resolved, `governing` those written that govern the agent. An `opaque` call hides
-    what it does: no rule allows it. `reasons` tell a person why the risk is what it is. `binding` is the hash an
-    approval is bound to, in hex.
+    what it does: no rule allows it. `reasons` tell a person why the risk is what it is. `subject` is a hash of what the
+    call is about besides its words. `binding` is the hash an approval is bound to, in hex.
     """
 
     risk: Risk
@@ -30,6 +30,7 @@ class Weight(Frozen):
     opaque: bool = False
     traits: frozenset[Trait] = frozenset()
     reasons: tuple[str, ...] = ()
+    subject: str = ""
     binding: str = ""
 
     def raised(self, risk: Risk, reason: str) -> "Weight":
@@ -49,6 +50,7 @@ def bound(weight: Weight, tool: str, arguments: str, cwd: str, level: str) -> We
     The resolved paths and the risk are part of it, so that an approval does not hold for the same words once a link
     leads elsewhere.
     """
-    parts = [tool, arguments, cwd, level, int(weight.risk), sorted(weight.reads), sorted(weight.writes)]
+    parts: list[object] = [tool, arguments, cwd, level, int(weight.risk), sorted(weight.reads), sorted(weight.writes)]
+    parts += [weight.subject] if weight.subject else []
     text = json.dumps(parts, ensure_ascii=True, separators=(",", ":"))
     return weight.model_copy(update={"binding": hashlib.sha256(text.encode()).hexdigest()})

@@ -14,6 +14,7 @@ from acp_agent.domain.errors import UsageError
 from acp_agent.domain.servers import ToolServer
 from acp_agent.domain.tool import Risk
 from acp_agent.tools.egress.network import Network
+from acp_agent.tools.mcp.consent import changed_tools
 from acp_agent.tools.mcp.definition import Definition
 from acp_agent.tools.mcp.find import find_tool
 from acp_agent.tools.mcp.link import Link, Place
@@ -57,7 +58,8 @@ class Hub:
     ) -> "Offer":
         """The offer of `servers` to a run in `root`; they begin to connect, and nobody waits for them.
 
-        A `read_only` run is offered the tools of risk 0 alone.
+        A `read_only` run is offered the tools of risk 0 alone. Where somebody watches (`attended`), calling a tool that
+        changed asks them to take it on.
         """
         uses = [self._use(server, root) for server in servers if server.problem is None]
         problems = {server.name: server.problem for server in servers if server.problem is not None}
@@ -67,7 +69,7 @@ class Hub:
                 use.link.relist()
             use.link.want()
         most = Risk.READ if read_only else Risk.IRREVERSIBLE
-        return Offer(self, uses, problems, LINGER if attended else 0.0, most)
+        return Offer(self, uses, problems, attended, most)
 
     def _use(self, server: ToolServer, root: Path) -> _Use:
         # One that answers at an address is the same for all; a process belongs to the workspace it is confined to.
@@ -111,6 +113,14 @@ class Hub:
             use.admitted = (now, frozenset())
             link.problem = str(error)
 
+    async def agree(self, use: _Use, definition: Definition) -> bool:
+        """Take on a tool that a person was just shown; False where it is another one by now."""
+        take = partial(self._pins.agree_to, use.link.server.identity, definition.name, definition.digest)
+        if agreed := await anyio.to_thread.run_sync(take):
+            use.admitted = ((), frozenset())
+            await self.admit(use)
+        return agreed
+
 
 @asynccontextmanager
 async def opened_hub(state: Path, sandbox: Sandbox, network: Network | None = None) -> AsyncIterator[Hub]:
@@ -133,11 +143,11 @@ async def opened_hub(state: Path, sandbox: Sandbox, network: Network | None = No
 class Offer:
     """What the servers of one run offer it now (`tools.source.Source`)."""
 
-    def __init__(self, hub: Hub, uses: Sequence[_Use], problems: Mapping[str, str], linger: float, most: Risk) -> None:
+    def __init__(self, hub: Hub, uses: Sequence[_Use], problems: Mapping[str, str], attended: bool, most: Risk) -> None:
         self._hub = hub
         self._uses = list(uses)
         self._problems = dict(problems)
-        self._linger = linger
+        self._attended = attended
         self._most = most
         self._built: dict[int, tuple[tuple[object, object], dict[str, Tool]]] = {}
         self._find = find_tool(self)
@@ -169,6 +179,8 @@ class Offer:
         kept = self._built.get(id(use))
         if kept is None or kept[0][0] is not state[0] or kept[0][1] is not state[1]:
             tools = tools_of(use.link, use.admitted[1])
+            if self._attended:
+                tools |= changed_tools(use.link, use.admitted[1], partial(self._hub.agree, use))
             fitting = {name: tool for name, tool in tools.items() if tool.risk <= self._most}
             kept = self._built[id(use)] = (state, fitting)
         return kept[1]
@@ -190,9 +202,10 @@ class Offer:
             if link.status == "failed":
                 lines.append(f"The MCP server {link.server.name} is not available: {link.problem}")
             if withheld := _withheld(use):
+                how = "calling one asks them" if self._attended else f"acp trust mcp:{link.server.name}"
                 lines.append(
                     f"{len(withheld)} tools of the MCP server {link.server.name} are withheld, since they changed:"
-                    f" {', '.join(withheld)[:300]}. A person must look at them: acp trust mcp:{link.server.name}"
+                    f" {', '.join(withheld)[:300]}. A person must look at them: {how}"
                 )
         if starting := self._starting():
             lines.append(f"MCP servers that still start: {', '.join(starting)}. find_tools waits for them.")
@@ -220,7 +233,7 @@ class Offer:
     def release(self) -> None:
         """The run is done with its servers."""
         uses, self._uses = self._uses, []
-        self._hub.leave(uses, self._linger)
+        self._hub.leave(uses, LINGER if self._attended else 0.0)
 
 
 def _withheld(use: _Use) -> list[str]:

@@ -1,7 +1,8 @@
 """What each server's tools were when a person took them on: `mcp-pins.json` in the state directory.
 
-The first contact with a server pins all its tools, since a person has just configured it. From then on a tool that is
-new or whose name, description or schema changed is withheld, and its text kept, until that person agrees to it.
+The first contact with a server pins all its tools: who wrote it into their configuration, or trusted a `.mcp.json` that
+names it, has agreed to start it. From then on a tool that is new or whose name, description or schema changed is
+withheld, and its text kept, until a person agrees to it.
 """
 
 import contextlib
@@ -82,6 +83,18 @@ class Pins:
                     record["pending"] = {}
             self._write(records)
         return agreed
+
+    def agree_to(self, identity: str, tool: str, digest: str) -> bool:
+        """Take on one pending tool if it is still the one of `digest`; whether it was."""
+        with self._held():
+            records = self._read()
+            record = records.get(identity, {"pending": {}})
+            if record["pending"].get(tool, {}).get("digest") != digest:
+                return False
+            del record["pending"][tool]
+            record["tools"][tool] = digest
+            self._write(records)
+            return True
 
     def forget(self, server: str) -> bool:
         """Forget a server: the next contact with it counts as the first. Whether there was anything."""

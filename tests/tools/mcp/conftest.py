@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from acp_agent.domain.message import ToolCall
@@ -49,6 +50,13 @@ def processes(marker: str) -> list[int]:
             if marker.encode() in line:
                 found.append(int(entry.name))
     return found
+
+
+async def gone(marker: str) -> None:
+    """Return when no such process is left: what is killed with its namespace is ended by the kernel a moment later."""
+    with anyio.fail_after(20):
+        while processes(marker):
+            await anyio.sleep(0.01)
 
 
 @dataclass

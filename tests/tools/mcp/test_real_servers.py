@@ -11,7 +11,7 @@ import pytest
 
 from acp_agent.domain.servers import ToolServer
 from acp_agent.domain.tool import Risk, ToolResult
-from tests.tools.mcp.conftest import NOTES, Desk, Desks, processes
+from tests.tools.mcp.conftest import NOTES, Desk, Desks, gone
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -56,10 +56,7 @@ async def test_a_server_over_stdio_works_in_the_sandbox_and_sees_what_was_declar
         assert looked.output.startswith("FileNotFoundError; ")
         assert "OWN_SECRET" in looked.output
         assert "OTHER_SECRET" not in looked.output
-    # One that had no time to leave was killed, and the kernel ends what it left.
-    with anyio.fail_after(20):
-        while processes(str(NOTES)):
-            await anyio.sleep(0.01)
+    await gone(str(NOTES))
 
 
 @pytest.fixture
