@@ -5,8 +5,10 @@ Every result of a tool counts as untrusted, a file of the project too: an agent 
 stranger's. So what decides in practice is private data followed by an outward effect.
 """
 
+import re
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import lru_cache
 
 from acp_agent.domain.tool import ToolResult
 from acp_agent.domain.weight import Trait
@@ -30,10 +32,16 @@ _EXAMPLES = ("*.example", "*.sample", "*.template", "*.dist", "*.pub", "*.md", "
 def is_private(path: str, also: Iterable[str] = ()) -> bool:
     """Whether the workspace-relative path is one of those names, or lies in such a directory."""
     parts = [part.casefold() for part in path.split("/") if part not in ("", ".")]
-    if parts and any(fnmatchcase(parts[-1], example) for example in _EXAMPLES):
+    if parts and _any_of(_EXAMPLES).match(parts[-1]):
         parts = parts[:-1]
-    names = (*PRIVATE_NAMES, *also)
-    return any(fnmatchcase(part, name.casefold()) for part in parts for name in names)
+    private = _any_of((*PRIVATE_NAMES, *also))
+    return any(private.match(part) for part in parts)
+
+
+@lru_cache(maxsize=32)
+def _any_of(globs: tuple[str, ...]) -> re.Pattern[str]:
+    """One pattern for all: a name is held against more than a hundred of them, and a workspace has thousands."""
+    return re.compile("|".join(translate(glob.casefold()) for glob in globs))
 
 
 def closes_the_circle(taint: frozenset[Trait], traits: frozenset[Trait]) -> bool:

@@ -114,7 +114,8 @@ def _from_git(workspace: Workspace, path: str) -> list[str] | None:
         return None
     names = {os.fsdecode(name) for name in ended.stdout.split(b"\0") if name}
     # The index also names what was deleted since.
-    return [name for name in names if os.path.lexists(workspace.root / name)]
+    root = f"{workspace.root}/"
+    return [name for name in names if os.path.lexists(root + name)]
 
 
 def in_git(root: Path) -> bool:

@@ -27,6 +27,8 @@ class Surroundings:
         """Whether reading all that git does not ignore at or below `path` may read something private."""
         if is_private(path, self.private):
             return True
+        if path != "." and not self.workspace.is_directory(path):
+            return False
         return any(path == "." or found.startswith(f"{path}/") for found in self._listed)
 
     @cached_property
