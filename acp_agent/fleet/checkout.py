@@ -75,24 +75,30 @@ class Place:
 
 @dataclass(frozen=True)
 class Checkout:
-    """The worktree of a place as it stands on disk; `private` is git's directory for it."""
+    """The worktree of a place as it stands on disk; `private` is git's directory for it.
+
+    `index` is used instead of the one there, where it is given.
+    """
 
     place: Place
     private: Path
+    index: Path | None = None
 
     @staticmethod
-    def of(place: Place) -> "Checkout | None":
+    def of(place: Place, index: Path | None = None) -> "Checkout | None":
         """The checkout of a place, None where it is not there."""
         private = place.private() if place.worktree.is_dir() else None
-        return Checkout(place, private) if private else None
+        return Checkout(place, private, index) if private else None
 
     @property
     def locks(self) -> tuple[Path, ...]:
         """The lock files git may have left that concern this worktree and its branch alone."""
+        own = () if self.index is None else (self.index.with_name(f"{self.index.name}.lock"),)
         return (
             self.private / "index.lock",
             self.private / "HEAD.lock",
             self.place.common / f"{self.place.ref}.lock",
+            *own,
         )
 
     @property
@@ -152,7 +158,8 @@ class Checkout:
 
     def _environment(self, index: Path | None) -> dict[str, str]:
         own = {"GIT_DIR": str(self.private), "GIT_WORK_TREE": str(self.place.worktree)}
-        return own if index is None else {**own, "GIT_INDEX_FILE": str(index)}
+        used = index or self.index
+        return own if used is None else {**own, "GIT_INDEX_FILE": str(used)}
 
 
 def _belongs(private: Path, worktree: Path) -> bool:

@@ -19,6 +19,8 @@ _SETTINGS = (
     "core.fsmonitor=false",
     "core.quotePath=false",
     "core.safecrlf=false",
+    # An index in two files, of which one is a copy that we know nothing of.
+    "core.splitIndex=false",
     "gc.auto=0",
     "maintenance.auto=false",
     "submodule.recurse=false",

@@ -15,6 +15,7 @@ from acp_agent.domain.events_loop import (
 )
 from acp_agent.domain.loop_spec import DoneWhen, Metric
 from acp_agent.domain.request import Gate
+from acp_agent.fleet.git import GitFailed
 from acp_agent.loops import steps
 from acp_agent.loops.handover import cut, goal_text, subject
 from acp_agent.loops.place import Change
@@ -165,10 +166,14 @@ class Judging:
         state, place, captured = driver.state, driver.place, driver.state.captured
         if captured is None or captured.tree is None or captured.commit is None:
             raise ValueError("nothing to accept")
-        commit = await place.accepted(state.base, state.iteration)
         line = subject(state)
-        if commit is None:
+        try:
             commit = await place.commit(state.base, captured.tree, self._message(line))
+        except GitFailed:
+            found = await place.accepted(state.base, state.iteration)
+            if found is None:
+                raise
+            commit = found
         metrics = {name: value.value for name, value in state.measured.items() if value is not None}
         await driver.record(IterationAccepted(iteration=state.iteration, commit=commit, subject=line, metrics=metrics))
 

@@ -7,14 +7,14 @@ own `.git` is not believed either, since git is always told where it is.
 from dataclasses import dataclass
 from pathlib import Path
 
-from acp_agent.domain.errors import AcpAgentError
 from acp_agent.domain.request import Workplace
-from acp_agent.fleet.checkout import Checkout, Place
+from acp_agent.fleet.checkout import Place
 from acp_agent.fleet.git import git
 from acp_agent.fleet.locks import clear_stale
 from acp_agent.fleet.removal import delete_branch, remove_checkout
 from acp_agent.fleet.status import count
 from acp_agent.fleet.worktree import GitWorkplaces
+from acp_agent.loops.trees import LoopTree
 
 TRAILERS = ("Acp-Loop", "Acp-Iteration")
 
@@ -47,8 +47,8 @@ class LoopPlace:
         """Make both trees exist and set new ones up. Raises Refused or AcpAgentError."""
         await places.prepare(self.loop_id, self.work, setup)
         await places.prepare(self.loop_id, self.judge, setup)
-        place = Place.of(self.judge)
-        checkout = _checkout(place)
+        checkout = LoopTree.of(self.judge).checkout
+        place = checkout.place
         if (checkout.private / "HEAD").read_text("utf-8").startswith("ref:"):
             # No branch is left of the judge's tree: nothing is ever committed there.
             await checkout.git("update-ref", "--no-deref", "HEAD", place.base)
@@ -57,32 +57,22 @@ class LoopPlace:
 
     async def reset(self, base: str) -> None:
         """Make the agent's tree stand clean at `base`, on its branch; ignored files stay."""
-        checkout = _checkout(Place.of(self.work))
-        await clear_stale(checkout.locks)
-        await checkout.git("checkout", "--quiet", "--force", "-B", checkout.place.branch, base)
-        await checkout.git("clean", "-ffdq")
+        await LoopTree.of(self.work).stand(base, self.work.branch)
 
     async def changes(self, base: str, message: str) -> Change | None:
         """What stands in the agent's tree against `base`, as a commit that nothing but a ref of ours holds."""
-        checkout = Checkout.of(Place.of(self.work))
-        if checkout is None:
+        found = LoopTree.find(self.work)
+        tree = None if found is None else await found.captured(base)
+        if found is None or tree is None:
             return None
-        await clear_stale(checkout.locks)
-        head = await checkout.git("rev-parse", "--symbolic-full-name", "HEAD")
-        if head.text != checkout.place.ref or await checkout.place.tip() != base or checkout.in_progress:
-            await checkout.git("symbolic-ref", "HEAD", checkout.place.ref)
-            await checkout.git("reset", "--quiet", "--mixed", base)
-        commit = await checkout.snapshot(message)
-        if commit is None:
-            return None
-        await git(self.work.root, "update-ref", self.ref("candidate", "now"), commit)
-        shown = await git(self.work.root, "diff-tree", "-r", "--numstat", "-z", "--no-renames", base, commit)
+        made = await found.checkout.commit("commit-tree", tree, "-p", base, "-F", "-", stdin=message.encode())
+        await git(self.work.root, "update-ref", self.ref("candidate", "now"), made.text)
+        shown = await git(self.work.root, "diff-tree", "-r", "--numstat", "-z", "--no-renames", base, made.text)
         totals = count(shown.fields)
         if not totals.files:
             return None
-        tree = (await git(self.work.root, "rev-parse", f"{commit}^{{tree}}")).text
         paths = tuple(field.split("\t", 2)[2] for field in shown.fields)
-        return Change(commit, tree, paths, totals.files, totals.added, totals.removed)
+        return Change(made.text, tree, paths, totals.files, totals.added, totals.removed)
 
     async def keep(self, kind: str, name: str, commit: str) -> str:
         """Keep a commit under a ref of ours; returns the ref."""
@@ -92,10 +82,7 @@ class LoopPlace:
 
     async def show(self, commit: str) -> None:
         """Make the judge's tree stand at `commit`, without anything a command left there."""
-        checkout = _checkout(Place.of(self.judge))
-        await clear_stale(checkout.locks)
-        await checkout.git("clean", "-ffdq")
-        await checkout.git("checkout", "--quiet", "--force", "--detach", commit)
+        await LoopTree.of(self.judge).stand(commit, None)
 
     async def accepted(self, base: str, iteration: int) -> str | None:
         """The commit of this iteration, if it is the branch's head already: we were killed before it was on record."""
@@ -108,17 +95,23 @@ class LoopPlace:
         return tip if parents == base and wanted <= set(message.splitlines()) else None
 
     async def commit(self, base: str, tree: str, message: str) -> str:
-        """One commit over `base` as the branch's new head, with the agent's tree on it."""
-        place = Place.of(self.work)
-        checkout = _checkout(place)
-        made = await checkout.commit("commit-tree", tree, "-p", base, "-F", "-", stdin=message.encode())
-        await git(self.work.root, "update-ref", "-m", f"acp loop {self.loop_id}", place.ref, made.text)
+        """One commit over `base` as the branch's new head, with the agent's tree on it.
+
+        Raises GitFailed where the head is not `base`: then it may be that commit already.
+        """
+        found = LoopTree.of(self.work)
+        await clear_stale(found.checkout.locks)
+        made = await found.checkout.commit("commit-tree", tree, "-p", base, "-F", "-", stdin=message.encode())
+        ref = found.checkout.place.ref
+        await git(self.work.root, "update-ref", "-m", f"acp loop {self.loop_id}", ref, made.text, base)
+        found.keep()
         return made.text
 
     async def remove(self) -> None:
         """Take both trees away; the branch stays, and what was uncommitted is kept under a ref."""
         for workplace, name in ((self.work, "work"), (self.judge, "judge")):
             await remove_checkout(Place.of(workplace), self.ref("leftover", name), self.loop_id)
+            LoopTree.forget(workplace)
 
     def path(self) -> str:
         """Where the agent's tools work."""
@@ -127,10 +120,3 @@ class LoopPlace:
     def judge_path(self) -> Path:
         """Where gates and metrics run."""
         return Place.of(self.judge).path
-
-
-def _checkout(place: Place) -> Checkout:
-    checkout = Checkout.of(place)
-    if checkout is None:
-        raise AcpAgentError(f"the worktree {place.worktree} is gone", hint="start the loop again: it is made anew")
-    return checkout

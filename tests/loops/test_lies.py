@@ -165,3 +165,23 @@ async def test_an_honest_agent_passes_where_liars_do_not(world: MakeWorld) -> No
 async def _events(w: Any, loop_id: str) -> Any:
     async with w.app() as app:
         return await app.journal.events(loop_id)
+
+
+@pytest.mark.bwrap
+@pytest.mark.parametrize("flag", ["--skip-worktree", "--assume-unchanged"])
+async def test_what_a_change_does_to_the_tree_it_is_judged_in_is_undone_before_the_next(
+    world: MakeWorld, flag: str
+) -> None:
+    trick = f"git update-index {flag} check.sh; printf 'exit 0\\n' > check.sh\n"
+    agent = by_iteration(
+        turns([READ, read("lib.sh")], [RAISE, write("lib.sh", trick)], DONE),
+        turns([READ], [write("n.txt", "broken\n")], DONE),
+    )
+    files = {**FILES_WITH_MEASURE, "check.sh": "#!/bin/sh\n. ./lib.sh\ngrep -qx '[0-9]*' n.txt\n", "lib.sh": ":\n"}
+    with world(agent, files=files) as w:
+        found = await w.drive(max_iter=2)
+        assert found.outcomes == ["accepted", "gate"]
+
+
+def by_iteration(*agents: Any) -> Any:
+    return lambda request: agents[min(iteration_of(request), len(agents)) - 1](request)
