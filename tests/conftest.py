@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 NO_SKIP = os.environ.get("ACP_TEST_NO_SKIP", "") not in ("", "0")
 # Settings of the person who runs the suite must not reach it, least of all their keys.
@@ -29,6 +30,11 @@ GIT_CONFIG = """\
 [gc]
     auto = 0
 """
+# The same examples in every run, and as much time for each as a slow machine needs.
+settings.register_profile(
+    "suite", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
 
 
 @cache

@@ -20,9 +20,10 @@ def lint_imports(checkout: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.fixture(scope="module")
-def checkout_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    copy = tmp_path_factory.mktemp("checkout")
+@pytest.fixture
+def checkout_copy(tmp_path: Path) -> Path:
+    copy = tmp_path / "checkout"
+    copy.mkdir()
     shutil.copy(ROOT / "pyproject.toml", copy)
     for folder in ("acp_agent", "scripts"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -34,41 +35,59 @@ def test_every_import_contract_is_kept() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize(
-    ("module", "imported", "contract"),
-    [
-        ("domain/planted.py", "acp_agent.runs", "Imports point down only"),
-        ("tools/planted.py", "acp_agent.store", "Imports point down only"),
-        ("planted/__init__.py", "acp_agent.domain", "Imports point down only"),
-        ("surfaces/rest/planted.py", "acp_agent.surfaces.cli", "Surfaces are independent"),
-        ("agent/planted.py", "time", "domain and agent decide"),
-        ("domain/planted.py", "os.path", "domain and agent decide"),
-        ("runs/planted.py", "litellm", "litellm is imported by llm only"),
-        ("fleet/planted.py", "rich.table", "click, rich and textual"),
-        ("runs/planted.py", "sqlite3", "Databases and their mappers"),
-        ("surfaces/cli/planted.py", "sqlmodel", "Databases and their mappers"),
-        ("surfaces/cli/planted.py", "tomlkit", "tomlkit is imported by config only"),
-        ("runs/planted.py", "httpx", "httpx is imported by llm, tools and testing only"),
-        ("surfaces/acp/planted.py", "starlette.routing", "starlette and uvicorn"),
-        ("runs/planted.py", "mcp", "mcp is imported by tools"),
-        ("tools/planted.py", "httpx2", "httpx2, the HTTP client that mcp takes"),
-        ("surfaces/acp/planted.py", "acp", "The ACP SDK"),
-        ("store/planted.py", "pgqueuer", "pgqueuer is imported by engines only"),
-    ],
-)
-def test_a_planted_violation_is_caught(checkout_copy: Path, module: str, imported: str, contract: str) -> None:
-    planted = checkout_copy / "acp_agent" / module
-    folder_is_new = not planted.parent.exists()
-    planted.parent.mkdir(exist_ok=True)
-    try:
-        # Inside a function, because that is where a forbidden import would hide.
-        planted.write_text(f'"""Planted."""\n\ndef hide():\n    import {imported}\n', encoding="utf-8")
-        result = lint_imports(checkout_copy)
-    finally:
-        shutil.rmtree(planted.parent) if folder_is_new else planted.unlink()
-    broken = [line for line in result.stdout.splitlines() if " BROKEN" in line]
+PLANTED = [
+    ("domain", "acp_agent.runs", "Imports point down only"),
+    ("tools", "acp_agent.store", "Imports point down only"),
+    ("surfaces/rest", "acp_agent.surfaces.cli", "Surfaces are independent"),
+    ("agent", "time", "domain and agent decide"),
+    ("domain", "os.path", "domain and agent decide"),
+    ("runs", "litellm", "litellm is imported by llm only"),
+    ("fleet", "rich.table", "click, rich and textual"),
+    ("runs", "sqlite3", "Databases and their mappers"),
+    ("surfaces/cli", "sqlmodel", "Databases and their mappers"),
+    ("surfaces/cli", "tomlkit", "tomlkit is imported by config only"),
+    ("runs", "httpx", "httpx is imported by llm, tools and testing only"),
+    ("surfaces/acp", "starlette.routing", "starlette and uvicorn"),
+    ("runs", "mcp", "mcp is imported by tools"),
+    ("tools", "httpx2", "httpx2, the HTTP client that mcp takes"),
+    ("surfaces/acp", "acp", "The ACP SDK"),
+    ("store", "pgqueuer", "pgqueuer is imported by engines only"),
+]
+
+
+def plant(folder: Path, name: str, imported: str) -> None:
+    folder.mkdir(exist_ok=True)
+    # Inside a function, because that is where a forbidden import would hide.
+    (folder / f"{name}.py").write_text(f'"""Planted."""\n\ndef hide():\n    import {imported}\n', encoding="utf-8")
+
+
+def broken_contracts(output: str) -> dict[str, str]:
+    """What the report says about each broken contract, by its name."""
+    names = [line.partition(" BROKEN")[0] for line in output.splitlines() if " BROKEN" in line]
+    details = output.partition("Broken contracts\n")[2]
+    places = sorted((details.index(f"\n{name}\n---"), name) for name in names)
+    ends = [*(start for start, _ in places[1:]), len(details)]
+    return {name: details[start:end] for (start, name), end in zip(places, ends, strict=True)}
+
+
+def test_every_planted_violation_is_caught_by_its_contract_and_no_other(checkout_copy: Path) -> None:
+    for number, (package, imported, _) in enumerate(PLANTED):
+        plant(checkout_copy / "acp_agent" / package, f"planted_{number}", imported)
+    result = lint_imports(checkout_copy)
     assert result.returncode == 1, result.stdout + result.stderr
-    assert [line for line in broken if line.startswith(contract)] == broken != [], result.stdout
+    broken = broken_contracts(result.stdout)
+    for number, (package, _, contract) in enumerate(PLANTED):
+        planted = f"acp_agent.{package.replace('/', '.')}.planted_{number} ->"
+        named = [name for name, said in broken.items() if planted in said]
+        assert len(named) == 1, (planted, named)
+        assert named[0].startswith(contract)
+
+
+def test_a_package_that_is_in_no_layer_is_caught(checkout_copy: Path) -> None:
+    plant(checkout_copy / "acp_agent" / "planted", "__init__", "acp_agent.domain")
+    result = lint_imports(checkout_copy)
+    (name,) = broken_contracts(result.stdout)
+    assert (result.returncode, name.partition(";")[0]) == (1, "Imports point down only"), result.stdout
 
 
 def test_sizes_hold() -> None:

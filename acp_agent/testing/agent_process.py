@@ -65,7 +65,7 @@ class AgentProcess:
         assert self.process.stdin is not None
         self.process.stdin.close()
 
-    async def exited(self, within: float = 5.0) -> int:
+    async def exited(self, within: float = 60.0) -> int:
         """Its exit code, negative for a signal. Raises TimeoutError while it still runs."""
         async with asyncio.timeout(within):
             return await self.process.wait()

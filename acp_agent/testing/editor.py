@@ -170,7 +170,7 @@ class Editor:
         """The requests for permission so far."""
         return self.consent.questions
 
-    async def wait_for(self, happened: Callable[[], bool], within: float = 10.0) -> None:
+    async def wait_for(self, happened: Callable[[], bool], within: float = 60.0) -> None:
         """Wait until the predicate is true; it is asked again after every line. Raises TimeoutError, AgentGone."""
         try:
             async with asyncio.timeout(within):
@@ -197,7 +197,7 @@ class Editor:
         """SIGTERM to the agent."""
         self._own_process.signal(signal.SIGTERM)
 
-    async def exited(self, within: float = 5.0) -> int:
+    async def exited(self, within: float = 60.0) -> int:
         """The agent's exit code. Raises TimeoutError while it still runs."""
         return await self._own_process.exited(within)
 

@@ -116,7 +116,7 @@ class Victim:
         if self.process.stdin is not None:
             self.process.stdin.close()
 
-    def wait_for_line(self, pattern: str, timeout: float = 10.0, *, stream: Stream = "stdout") -> re.Match[str]:
+    def wait_for_line(self, pattern: str, timeout: float = 60.0, *, stream: Stream = "stdout") -> re.Match[str]:
         """Wait until a line it prints matches the regular expression; TimeoutError if it ends or stays silent."""
         names = ("stdout", "stderr") if stream == "both" else (stream,)
 
@@ -130,7 +130,7 @@ class Victim:
                 return found
         raise TimeoutError(f"no line like {pattern!r} after {self.elapsed:.1f} s; {self._what_it_said()}")
 
-    def wait_for_file(self, path: Path | str, timeout: float = 10.0, *, contains: str = "") -> None:
+    def wait_for_file(self, path: Path | str, timeout: float = 60.0, *, contains: str = "") -> None:
         """Wait until the file exists and holds the text."""
         path = Path(path)
 
@@ -139,7 +139,7 @@ class Victim:
 
         self.wait_until(is_there, timeout, what=f"{path} with {contains!r}")
 
-    def wait_until(self, happened: Callable[[], bool], timeout: float = 10.0, *, what: str = "the event") -> None:
+    def wait_until(self, happened: Callable[[], bool], timeout: float = 60.0, *, what: str = "the event") -> None:
         """Wait until the predicate is true; TimeoutError if the process ends before, or the time is over."""
         deadline = time.monotonic() + timeout
         while not happened():
@@ -177,7 +177,7 @@ class Victim:
         self._killed = self._killed or (was_alive and self.process.returncode == -signal.SIGKILL)
         return self._killed
 
-    def wait(self, timeout: float = 30.0) -> Ending:
+    def wait(self, timeout: float = 60.0) -> Ending:
         """Wait for the end of the leader and return how it was; TimeoutError when it does not end."""
         if not self._ended.wait(timeout):
             raise TimeoutError(f"{self.process.args!r} still runs after {timeout} s; {self._what_it_said()}")
@@ -239,7 +239,7 @@ def kill_at_random(
 
 
 def kill_when(
-    victim: Victim, happened: Callable[[], bool], timeout: float = 30.0, *, whole_group: bool = True
+    victim: Victim, happened: Callable[[], bool], timeout: float = 60.0, *, whole_group: bool = True
 ) -> Ending:
     """Kill it as soon as the predicate is true; TimeoutError when it never is."""
     victim.wait_until(happened, timeout)
@@ -265,7 +265,7 @@ def leftovers(marker: str) -> list[Leftover]:
     return found
 
 
-def wait_for_no_leftovers(marker: str, timeout: float = 5.0) -> list[Leftover]:
+def wait_for_no_leftovers(marker: str, timeout: float = 60.0) -> list[Leftover]:
     """Give processes the time to end; return those that did not."""
     deadline = time.monotonic() + timeout
     while (found := leftovers(marker)) and time.monotonic() < deadline:

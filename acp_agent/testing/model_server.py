@@ -114,17 +114,17 @@ class ModelServer:
             return tuple(self._hang_ups)
 
     def wait_for_requests(
-        self, count: int, timeout: float = 10.0, *, where: Where | None = None
+        self, count: int, timeout: float = 60.0, *, where: Where | None = None
     ) -> tuple[Request, ...]:
         """Block until `count` requests (that satisfy `where`) have arrived; TimeoutError names how many did."""
         return self._wait(self._requests, count, timeout, where)
 
-    def wait_for_hang_ups(self, count: int, timeout: float = 10.0) -> tuple[Request, ...]:
+    def wait_for_hang_ups(self, count: int, timeout: float = 60.0) -> tuple[Request, ...]:
         """Block until `count` clients have left before the end of their reply."""
         return self._wait(self._hang_ups, count, timeout, None)
 
     async def requests_arrived(
-        self, count: int, within: float = 10.0, *, where: Where | None = None
+        self, count: int, within: float = 60.0, *, where: Where | None = None
     ) -> tuple[Request, ...]:
         """`wait_for_requests` for async code: the caller's loop goes on."""
         return await asyncio.to_thread(self.wait_for_requests, count, within, where=where)

@@ -73,7 +73,7 @@ class Terminal:
     def text(self) -> str:
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\x01\x02]", "", self._raw.decode(errors="replace"))
 
-    def wait_for(self, expected: str, timeout: float = 20.0) -> str:
+    def wait_for(self, expected: str, timeout: float = 60.0) -> str:
         """Wait until `expected` stands behind what was waited for before; returns what stands between them."""
 
         def found() -> bool:
@@ -108,9 +108,9 @@ class Terminal:
         self.wait_for(text)
         self.type("\x03")
 
-    def end(self, timeout: float = 20.0) -> int:
+    def end(self, timeout: float = 60.0) -> int:
         code = self.process.wait(timeout)
-        self._reader.join(5.0)
+        self._reader.join(60.0)
         return code
 
     def close(self) -> None:

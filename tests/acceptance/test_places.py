@@ -4,8 +4,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
 from acp_agent.testing.repos import git, tree
 from acp_agent.testing.script import Rule, Step
 from tests.crash.world import World
@@ -90,23 +88,39 @@ def test_a_result_without_a_commit_can_be_rejected_and_is_kept_under_a_ref(tmp_p
         assert traces(world) == [ref]
 
 
-@pytest.mark.parametrize("point", ["before_commit", "after_commit"])
-def test_a_batch_killed_before_its_end_is_tidied_and_closed_by_resume(tmp_path: Path, point: str) -> None:
+BEFORE, AFTER = "journal.before_commit", "journal.after_commit"
+
+
+def kill_near_the_end(world: World, point: str, back: int, writes: int) -> int:
+    """Kill a batch at one of its last writes, the one that `back` follow; returns how many writes were expected.
+
+    A slow run writes more, because it renews its leases: where the count does not fit, it is counted again.
+    """
+    log = world.root / "points"
+    for _ in range(5):
+        log.unlink(missing_ok=True)
+        crash = {"ACP_CRASH_LOG": str(log), "ACP_CRASH_AT": f"{point}:{writes - back}"}
+        ended = world.acp("run", "look around", "--all", environment=crash)
+        if ended.exit_code == -9:
+            return writes
+        assert ended.exit_code == 0, ended.errors
+        writes = log.read_text().split().count(BEFORE)
+    raise AssertionError(f"no run was killed at its {writes}th write less {back}")
+
+
+def test_a_batch_killed_before_its_end_is_tidied_and_closed_by_resume(tmp_path: Path) -> None:
+    writes = 1000
     with world_of(tmp_path) as world:
-        log = tmp_path / "points"
-        assert world.acp("run", "look around", "--all", environment={"ACP_CRASH_LOG": str(log)}).exit_code == 0
-        passed = log.read_text().split().count(f"journal.{point}")
-        # The last writes: the end of the run, the release of its lease, that of the batch's, the end of the batch.
-        for number in range(passed - 3, passed + 1):
-            killed = world.acp("run", "look around", "--all", environment={"ACP_CRASH_AT": f"journal.{point}:{number}"})
-            assert killed.exit_code == -9
-            batch_id = world.record().batches[0].id
-            ended = world.record().batches[0].status == "ended"
-            resumed = world.acp("resume", batch_id)
-            assert resumed.exit_code == (5 if ended else 0), resumed.errors
+        # The end of the run, the release of its lease, that of the batch's, the end of the batch. After one of them is
+        # before the next, so that only the last has an "after" of its own.
+        for point, back in [(BEFORE, 3), (BEFORE, 2), (BEFORE, 1), (BEFORE, 0), (AFTER, 0)]:
+            writes = kill_near_the_end(world, point, back, writes)
+            batch = world.record().batches[0]
+            resumed = world.acp("resume", batch.id)
+            assert resumed.exit_code == (5 if batch.status == "ended" else 0), resumed.errors
             assert traces(world) == []
             assert {batch.status for batch in world.record().batches} == {"ended"}
-            assert world.acp("resume").exit_code == 5
+        assert world.acp("resume").exit_code == 5
 
 
 def test_a_cancelled_run_that_had_done_nothing_leaves_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.crash.writes import POINTS, commits_of_a_run, crash_at
 
-SAMPLE = 10
+SAMPLE = 5
 BEFORE, AFTER = POINTS
 
 

@@ -13,8 +13,8 @@ SEED = 20_260_101
 @pytest.mark.bwrap
 @pytest.mark.slow
 def test_a_loop_that_is_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    outcome = loop_trial(tmp_path, SEED, max_iter=6, kills=4, latest=1.5)
+    outcome = loop_trial(tmp_path, SEED, max_iter=5, kills=3, latest=1.5)
     assert outcome.problems == []
-    # A quick machine may end the loop before the fourth.
-    assert 1 <= outcome.kills <= 4
-    assert outcome.accepted == 5
+    # A quick machine may end the loop before the third.
+    assert 1 <= outcome.kills <= 3
+    assert outcome.accepted == 4

@@ -7,7 +7,7 @@ import pytest
 
 from tests.crash.trial import calibrate, trial
 
-KILLS = 8
+KILLS = 3
 SEED = 20_260_101
 
 

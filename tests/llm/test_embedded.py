@@ -194,7 +194,7 @@ async def test_a_cancelled_question_ends_at_once_and_takes_its_process_with_it(
     adapter_of: AdapterOf, log: Path
 ) -> None:
     adapter = adapter_of()
-    with anyio.move_on_after(5) as scope:
+    with anyio.move_on_after(60) as scope:
         async with anyio.create_task_group() as group:
             group.start_soon(adapter.reply, asked("hang"), unheard)
             while not log.exists():
@@ -297,7 +297,7 @@ def test_the_program_answers_lines_whatever_the_library_writes(program: list[str
             process.stdin.flush()
             said.append(process.stdout.readline())
         process.stdin.close()
-        assert (process.stdout.read(), process.wait(10)) == ("", 0)
+        assert (process.stdout.read(), process.wait(60)) == ("", 0)
         assert process.stderr.read().count("noise") == 5
     assert [json.loads(line) for line in said] == [
         {"ready": True},
@@ -323,7 +323,7 @@ def test_the_program_ends_with_whoever_started_it_even_while_it_computes(program
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         parent.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while _is_alive(child) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not _is_alive(child)

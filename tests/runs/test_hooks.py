@@ -290,7 +290,7 @@ async def test_a_cancellation_stops_a_hook(open_agent: OpenAgent, request_in: Ma
         async with open_agent(server, config) as app, anyio.create_task_group() as group:
             run_id = await app.runner.start(request_in())
             group.start_soon(app.engine.work, None, 1)
-            with anyio.fail_after(30):
+            with anyio.fail_after(60):
                 while not (project / "begun").exists():
                     await anyio.sleep(0.02)
             await app.journal.note(run_id, [CancelAsked()], "test")

@@ -68,7 +68,7 @@ async def cancelled_as(app: App, request: RunRequest, kind: str) -> RunState:
 
     journal.before_append = cancel_first
     run_id = await runner.start(request)
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         return await engine.drive(run_id)
 
 

@@ -109,7 +109,7 @@ amounts = st.lists(st.integers(0, 16), min_size=64, max_size=64)
 
 
 @given(amounts=amounts, spent_part=st.integers(0, 4), cap=st.integers(0, 400))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_64_parallel_calls_never_overshoot(
     tmp_path_factory: pytest.TempPathFactory, new_run: NewRun, amounts: list[int], spent_part: int, cap: int
 ) -> None:

@@ -131,7 +131,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(writes=writes, ending=endings, landing=landings)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_row_of_a_run_is_the_fold_of_its_events(
     shared: Path, new_run: NewRun, writes: list[list[Fact] | Fact], ending: list[Fact], landing: list[Fact]
 ) -> None:

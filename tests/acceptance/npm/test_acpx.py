@@ -7,7 +7,7 @@ import pytest
 
 from acp_agent.testing.script import Rule, Step
 from tests.acceptance.acp.desk import READ, edit
-from tests.acceptance.npm.client import Acpx, gone, messages_of, wait_until
+from tests.acceptance.npm.client import PATIENCE, Acpx, gone, messages_of, wait_until
 from tests.acceptance.npm.conftest import AcpxOf
 
 pytestmark = pytest.mark.node
@@ -33,7 +33,7 @@ def test_one_shot_with_a_refused_edit(acpx_of: AcpxOf) -> None:
     acpx = acpx_of(RAISE)
     with acpx.start("exec", "raise the limit", flags=["--deny-all"]) as process:
         process.close_input()
-        ended = process.wait(60)
+        ended = process.wait(PATIENCE)
     assert "[done] end_turn" in ended.output
     assert acpx.desk.read() == "LIMIT = 10\n"
 
@@ -62,7 +62,7 @@ def test_a_cancel_from_another_terminal_ends_the_turn(acpx_of: AcpxOf) -> None:
         speaking.close_input()
         speaking.wait_until(lambda: _spoken(acpx), what="a first word")
         assert "cancel requested" in acpx.run("cancel").output
-        assert "[done] cancelled" in speaking.wait(30).output
+        assert "[done] cancelled" in speaking.wait(PATIENCE).output
     assert "Going on." in acpx.run("prompt", "next").output
     assert acpx.desk.reasons() == ["end_turn", "cancelled"]
 
@@ -77,7 +77,7 @@ def test_a_session_is_taken_up_after_its_owner_process_died(acpx_of: AcpxOf) -> 
         speaking.wait_until(lambda: _spoken(acpx), what="a first word")
         owner = acpx.owner()
         os.kill(owner, signal.SIGKILL)
-        speaking.wait(30)
+        speaking.wait(PATIENCE)
     wait_until(gone(owner), "the end of the owner")
     ended = acpx.run("prompt", "next", flags=["--format", "json"])
     messages = messages_of(ended.output)

@@ -88,7 +88,8 @@ async def block(say: Say, rest: str) -> None:
 
     say("blocking")
     await anyio.sleep(0.05)
-    time.sleep(60)
+    print("stuck", file=sys.stderr, flush=True)
+    time.sleep(600)
 
 
 async def shield(say: Say, rest: str) -> None:
@@ -96,6 +97,7 @@ async def shield(say: Say, rest: str) -> None:
 
     say("shielded")
     with anyio.CancelScope(shield=True):
+        print("stuck", file=sys.stderr, flush=True)
         await anyio.sleep_forever()
 
 

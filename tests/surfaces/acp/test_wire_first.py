@@ -39,7 +39,7 @@ def begun(data: bytes, **environment: str) -> tuple[bytes, list[Any]]:
         capture_output=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
         check=False,
-        timeout=20,
+        timeout=60,
     )
     assert ended.returncode == 0, ended.stderr
     line, report = ended.stderr.splitlines()
@@ -162,7 +162,7 @@ def test_a_client_that_leaves_at_once_is_no_error() -> None:
         process.stdout.close()
         process.stdin.write(line())
         process.stdin.close()
-        assert (process.wait(20), process.stderr.read()) == (0, b"")
+        assert (process.wait(60), process.stderr.read()) == (0, b"")
 
 
 def test_descriptors_that_do_not_block_are_waited_for() -> None:
@@ -181,6 +181,6 @@ def test_descriptors_that_do_not_block_are_waited_for() -> None:
         time.sleep(0.1)
         os.write(tell, line())
         assert json.loads(os.read(heard, 65536))["id"] == 0
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     for descriptor in (asked, tell, heard, told):
         os.close(descriptor)

@@ -1,7 +1,6 @@
 """What waits is merged while the reader is behind, stays in order, and never grows without bound."""
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,15 +65,13 @@ async def test_a_fast_reader_gets_every_chunk_by_itself_and_at_once() -> None:
     outbox, reader = Outbox(), Reader(slow=False)
     async with anyio.create_task_group() as group:
         group.start_soon(outbox.run, reader.send)
-        began = time.perf_counter()
         for number in range(200):
             outbox.update("s1", chunk(f"{number} "))
-            await anyio.lowlevel.checkpoint()
-        await outbox.emptied()
-        took = time.perf_counter() - began
+            # Written as soon as others had their turn: nothing waits for a clock or for more to come.
+            await outbox.emptied()
+            assert len(reader.lines) == number + 1
         group.cancel_scope.cancel()
     assert [update for _, update in reader.updates] == [chunk(f"{number} ") for number in range(200)]
-    assert took < 0.2  # about 4 ms on an idle machine
 
 
 async def test_a_slow_reader_gets_the_words_of_one_message_as_one() -> None:
@@ -180,7 +177,7 @@ def test_no_word_is_lost_or_moved(said: list[tuple[str, str, str]]) -> None:
         )
 
 
-async def test_a_reader_that_never_reads_costs_little_memory_and_no_time() -> None:
+async def test_a_reader_that_never_reads_costs_little_memory() -> None:
     outbox = Outbox()
     stuck = anyio.Event()
 
@@ -192,13 +189,10 @@ async def test_a_reader_that_never_reads_costs_little_memory_and_no_time() -> No
         outbox.put(b"{}")
         await anyio.lowlevel.checkpoint()
         await anyio.lowlevel.checkpoint()
-        began = time.perf_counter()
         for number in range(60):
             outbox.update("s1", chunk("x" * 1_000_000))
             outbox.update("s1", tool(call_id=f"t{number}", status="completed", rawOutput="y" * 1_000_000))
             outbox.update("s1", {"sessionUpdate": "usage_update", "used": number, "size": 100})
-        took = time.perf_counter() - began
-        assert took < 0.5
         assert outbox.weight < 18_000_000
         group.cancel_scope.cancel()
 
@@ -305,7 +299,7 @@ BIG = 9_000_000
             "availableCommands": [{"name": "a", "description": "x" * 10_000}] * 1000,
         },
     ],
-    ids=lambda update: str(update)[:80],
+    ids=lambda update: update["sessionUpdate"],
 )
 def test_no_line_is_longer_than_8_mib_and_each_stays_valid(update: dict[str, Any]) -> None:
     lines = update_lines("s1", update)
@@ -324,24 +318,18 @@ def test_no_line_is_longer_than_8_mib_and_each_stays_valid(update: dict[str, Any
         assert any(word in lines[0] for word in (b"cut", b"too large", b"not shown", b"shows the first", b"locations"))
 
 
-def test_merging_is_fast_enough_for_any_model() -> None:
-    async def flood() -> float:
-        outbox, reader = Outbox(), Reader(slow=True)
-        words = ["a ", "of ", "the "] * 20_000
-        async with anyio.create_task_group() as group:
-            group.start_soon(outbox.run, reader.send)
-            outbox.put(b"{}")
-            await anyio.lowlevel.checkpoint()
-            await anyio.lowlevel.checkpoint()
-            began = time.perf_counter()
-            for word in words:
-                outbox.update("s1", chunk(word))
-            took = time.perf_counter() - began
-            reader.free.set()
-            await outbox.emptied()
-            group.cancel_scope.cancel()
-        assert reader.text() == "".join(words)
-        assert len(reader.updates) < 5
-        return took
-
-    assert anyio.run(flood) < 2.0  # about 0.05 s on an idle machine
+async def test_a_flood_of_words_is_merged_into_few_updates() -> None:
+    outbox, reader = Outbox(), Reader(slow=True)
+    words = ["a ", "of ", "the "] * 20_000
+    async with anyio.create_task_group() as group:
+        group.start_soon(outbox.run, reader.send)
+        outbox.put(b"{}")
+        await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.checkpoint()
+        for word in words:
+            outbox.update("s1", chunk(word))
+        reader.free.set()
+        await outbox.emptied()
+        group.cancel_scope.cancel()
+    assert reader.text() == "".join(words)
+    assert len(reader.updates) < 5

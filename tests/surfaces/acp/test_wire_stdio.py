@@ -22,8 +22,10 @@ ROOT = Path(__file__).parents[3]
 AGENT = (sys.executable, str(Path(__file__).parent / "fixture_agent.py"))
 INITIALIZE = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": 1}}
 NEW = {"jsonrpc": "2.0", "id": 1, "method": "session/new", "params": {"cwd": "/", "mcpServers": []}}
-END = 2.0
-"""Seconds from the end of input, or a signal, to the end of the process."""
+PATIENCE = 60.0
+"""Seconds after which a process that has not ended is a failure."""
+FORCED = b"the process ends without it"
+"""What a process says that did not end by itself in the seconds it has for that."""
 
 
 def prompt(text: str, message_id: int = 2) -> dict[str, Any]:
@@ -64,7 +66,12 @@ class Agent:
             if "method" not in message and message["id"] == message_id:
                 return message
 
-    def ended(self, within: float = END) -> tuple[int, bytes]:
+    def stuck(self) -> None:
+        """Wait until it does what does not end."""
+        assert self.process.stderr is not None
+        assert self.process.stderr.readline() == b"stuck\n"
+
+    def ended(self, within: float = PATIENCE) -> tuple[int, bytes]:
         """The exit code and stderr."""
         code = self.process.wait(within)
         assert self.process.stderr is not None
@@ -115,7 +122,7 @@ def test_a_whole_conversation_fits_a_file_in_and_a_file_out(tmp_path: Path) -> N
     (tmp_path / "in").write_bytes(script(INITIALIZE, NEW, prompt("chunks 50"), prompt("echo Grüße 👋", 3))[:-1])
     with open(tmp_path / "in", "rb") as asked, open(tmp_path / "out", "wb") as told:
         ended = subprocess.run(
-            AGENT, stdin=asked, stdout=told, stderr=subprocess.PIPE, env=environment(), check=False, timeout=20
+            AGENT, stdin=asked, stdout=told, stderr=subprocess.PIPE, env=environment(), check=False, timeout=PATIENCE
         )
     assert (ended.returncode, ended.stderr) == (0, b"")
     messages = [json.loads(line) for line in (tmp_path / "out").read_bytes().decode("utf-8").splitlines()]
@@ -131,7 +138,12 @@ def test_a_whole_conversation_fits_a_file_in_and_a_file_out(tmp_path: Path) -> N
 @pytest.mark.parametrize("ahead", [b"", b"\n", b"nonsense\n", b"[]\n"])
 def test_what_is_no_initialize_goes_to_the_full_connection(ahead: bytes) -> None:
     ended = subprocess.run(
-        AGENT, input=ahead + script(INITIALIZE, NEW), capture_output=True, env=environment(), check=False, timeout=20
+        AGENT,
+        input=ahead + script(INITIALIZE, NEW),
+        capture_output=True,
+        env=environment(),
+        check=False,
+        timeout=PATIENCE,
     )
     answers = [json.loads(line) for line in ended.stdout.splitlines()]
     assert [answer["id"] for answer in answers] == ([None] if ahead.strip() else []) + [0, 1]
@@ -150,7 +162,7 @@ def test_a_terminal_carries_the_protocol_too() -> None:
             data += os.read(master, 65536)
         messages = [json.loads(line) for line in data.splitlines()]
         process.terminate()
-        assert process.wait(END) == 143
+        assert process.wait(PATIENCE) == 143
     os.close(master)
     assert len(messages) == 4
     assert len(messages[2]["params"]["update"]["content"]["text"]) == 300_000
@@ -161,11 +173,9 @@ def test_a_signal_ends_the_process_once_the_record_is_finished(number: signal.Si
     with agent() as running:
         running.send(prompt("hang"))
         running.read()
-        began = time.monotonic()
         running.process.send_signal(number)
         assert running.answer(2)["error"] == {"code": -32800, "message": "the agent is stopping"}
         assert running.ended() == (code, b"recorded\n")
-        assert time.monotonic() - began < END
 
 
 def test_the_end_of_input_ends_the_process_once_the_record_is_finished() -> None:
@@ -180,26 +190,23 @@ def test_the_end_of_input_ends_the_process_once_the_record_is_finished() -> None
 def test_what_does_not_end_is_ended(how: str) -> None:
     with agent() as running:
         running.send(prompt(how))
-        running.read()
-        time.sleep(0.1)
-        began = time.monotonic()
+        running.stuck()
         running.process.terminate()
-        code, errors = running.ended(5.0)
-        assert time.monotonic() - began < END + 0.5
+        code, errors = running.ended()
     assert code == 143
-    assert b"the process ends without it" in errors
+    assert FORCED in errors
 
 
 def test_a_second_signal_ends_the_process_at_once() -> None:
     with agent() as running:
         running.send(prompt("shield"))
-        running.read()
+        running.stuck()
         running.process.terminate()
-        time.sleep(0.1)
-        running.process.terminate()
-        began = time.monotonic()
-        assert running.ended()[0] == 143
-        assert time.monotonic() - began < 1.0
+        # Another one, because two of one kind that come before the first is heard are one.
+        running.process.send_signal(signal.SIGINT)
+        code, errors = running.ended()
+    assert code in (130, 143)
+    assert FORCED not in errors
 
 
 def test_a_reader_that_is_gone_ends_the_process() -> None:
@@ -212,7 +219,9 @@ def test_a_reader_that_is_gone_ends_the_process() -> None:
 
 def test_a_process_without_stdin_or_stderr_still_speaks() -> None:
     command = f"exec 0<&- 2>&-; exec {AGENT[0]} {AGENT[1]}"
-    ended = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, env=environment(), check=False, timeout=20)
+    ended = subprocess.run(
+        ["sh", "-c", command], stdout=subprocess.PIPE, env=environment(), check=False, timeout=PATIENCE
+    )
     assert (ended.returncode, ended.stdout) == (0, b"")
 
 
@@ -237,8 +246,8 @@ def test_a_reader_of_a_kilobyte_a_second_holds_nothing_up() -> None:
         reader = threading.Thread(target=lambda: rest.extend(iter(lambda: running.stdout.read(65536), b"")))
         reader.start()
         running.stdin.close()
-        running.ended(10.0)
-        reader.join(10)
+        running.ended()
+        reader.join(PATIENCE)
     messages = [json.loads(line) for line in b"".join([*slowly, *rest]).splitlines()]
     texts = [message["params"]["update"]["content"]["text"] for message in messages if "method" in message]
     assert "".join(texts).replace("done", "") == "".join(f"{number} " for number in range(100_000))

@@ -22,7 +22,7 @@ from acp_agent.testing.tap import Line
 
 SCHEMA = ProtocolSchema(Path(__file__).parents[2] / "data" / "acp-schema-v1.json")
 HELLO = {"protocolVersion": 1, "clientCapabilities": {}}
-PATIENCE = 5.0
+PATIENCE = 60.0
 """Seconds that a test waits for something before it fails."""
 
 
