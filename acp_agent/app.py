@@ -1,8 +1,9 @@
 """The composition root: settings become parts here, and nowhere else are implementations chosen."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ from acp_agent.config.egress import private_hosts, web_search_secrets
 from acp_agent.config.hook_tables import hooks_of
 from acp_agent.config.known_secrets import KnownSecrets
 from acp_agent.config.paths import CONFIG_FILE, config_file, database_path, state_dir
-from acp_agent.config.person import person_name
 from acp_agent.config.servers import servers_for
 from acp_agent.config.settings import (
     Settings,
@@ -26,6 +26,7 @@ from acp_agent.config.settings_tables import Prices
 from acp_agent.config.skills import activate
 from acp_agent.config.tools import declared_tools as tools_declared
 from acp_agent.config.tools import tool_secrets
+from acp_agent.domain.declared import DeclaredTool
 from acp_agent.domain.egress import AllowList
 from acp_agent.domain.errors import UsageError
 from acp_agent.domain.policy import InForce
@@ -33,73 +34,101 @@ from acp_agent.domain.ports import Tools
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.request import RunRequest
 from acp_agent.engines.local import LocalEngine
-from acp_agent.fleet.batches import Batches
 from acp_agent.fleet.commands import SandboxedCommands
-from acp_agent.fleet.undo import Undo
 from acp_agent.fleet.worktree import GitWorkplaces
 from acp_agent.llm.gateway import Gateway
 from acp_agent.llm.prices import PriceTable
 from acp_agent.llm.provider import ModelPrice, Provider
 from acp_agent.llm.sources import providers_of
 from acp_agent.observe.logs import logs_on_stderr
+from acp_agent.observe.memory import imports_are_done
 from acp_agent.runs.allowances import Allowances
 from acp_agent.runs.bus import Bus
-from acp_agent.runs.conversations import Conversations
 from acp_agent.runs.hooks import Hooks
 from acp_agent.runs.models import Models
 from acp_agent.runs.parts import Parts
 from acp_agent.runs.runner import Runner
-from acp_agent.runs.sessions import Sessions
 from acp_agent.store.journal import SqliteJournal
 from acp_agent.store.owner import owner_of_this_process
-from acp_agent.tools.apply_patch import prefers_patches
 from acp_agent.tools.census import ignored_folders
-from acp_agent.tools.declared import declared_tools
 from acp_agent.tools.egress.network import Network
 from acp_agent.tools.egress.outlet import Outlet
 from acp_agent.tools.guard import open_tools
-from acp_agent.tools.mcp.hub import Hub, opened_hub
+from acp_agent.tools.mcp.servers import Servers, opened_servers
+from acp_agent.tools.preference import prefers_patches
 from acp_agent.tools.registry import Tool
 from acp_agent.tools.sandbox.model import Sandbox
 from acp_agent.tools.skills import skill_tools
 from acp_agent.tools.snapshots import ShadowSnapshots
 
 if TYPE_CHECKING:
+    from acp_agent.fleet.batches import Batches
+    from acp_agent.fleet.undo import Undo
     from acp_agent.loops.loops import Loops
+    from acp_agent.runs.conversations import Conversations
+    from acp_agent.runs.sessions import Sessions
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class App:
-    """One process's agent, as surfaces use it."""
+    """One process's agent, as surfaces use it. What only some surfaces use is imported and made when one asks."""
 
     environ: Mapping[str, str]
+    cwd: Path
     settings: Settings
     journal: SqliteJournal
     runner: Runner
     engine: LocalEngine
     models: Models
-    batches: Batches
-    sessions: Sessions
-    conversations: Conversations
-    undo: Undo
+    bus: Bus
     allowances: Allowances
     redact: Redactor
     places: GitWorkplaces
     hooks: Hooks
 
+    @cached_property
+    def batches(self) -> "Batches":
+        """The batches of this store."""
+        from acp_agent.fleet.batches import Batches
+
+        return Batches(self.environ, self.cwd, self.models, self.journal, self.runner, self.engine, self.bus)
+
+    @cached_property
+    def sessions(self) -> "Sessions":
+        """The sessions of this store."""
+        from acp_agent.runs.sessions import Sessions
+
+        return Sessions(self.journal)
+
+    @cached_property
+    def conversations(self) -> "Conversations":
+        """The turns of sessions that this process drives."""
+        from acp_agent.config.person import person_name
+        from acp_agent.runs.conversations import Conversations
+
+        drives = (self.journal, self.sessions, self.runner, self.engine, self.bus, self.allowances)
+        return Conversations(self.models, *drives, actor=f"person:{person_name()}")
+
+    @cached_property
+    def undo(self) -> "Undo":
+        """What takes back the changes of runs."""
+        from acp_agent.fleet.undo import Undo
+
+        return Undo(state_dir(self.environ), self.journal, self.engine, self.places)
+
     def loops(self) -> "Loops":
-        """The loops of this store; their modules are imported only for them, since no turn of an editor needs them."""
+        """The loops of this store."""
         from acp_agent.loops.loops import Loops
 
         sandbox = Sandbox(level=self.settings.table.sandbox.level)
         return Loops(
             environ=self.environ,
-            cwd=self.batches.cwd,
+            cwd=self.cwd,
             models=self.models,
             journal=self.journal,
             runner=self.runner,
             engine=self.engine,
-            bus=self.batches.bus,
+            bus=self.bus,
             places=self.places,
             commands=SandboxedCommands(sandbox, self.redact),
             redact=self.redact,
@@ -136,12 +165,17 @@ def _per_token(price: Prices) -> ModelPrice:
 
 
 def _tools(
-    redact: KnownSecrets, sandbox: Sandbox, settings: Settings, environ: Mapping[str, str], hub: Hub
+    redact: KnownSecrets,
+    sandbox: Sandbox,
+    settings: Settings,
+    environ: Mapping[str, str],
+    network: Network,
+    started: Servers,
 ) -> Callable[[RunRequest, str], Awaitable[Tools]]:
-    table, network = settings.table, Network(private=private_hosts(settings))
+    table = settings.table
     declared, missing = tools_declared(table.tools, environ, table.egress)
     # Built once: a tool's breaker is shared by all runs of this process.
-    extra = declared_tools(declared, sandbox, environ, network)
+    extra = _declared(declared, sandbox, environ, network)
     searching = _web_search(settings, environ, redact)
 
     async def tools_of(request: RunRequest, path: str) -> Tools:
@@ -166,7 +200,7 @@ def _tools(
             extra=(*skill_tools(request.skills, activate), *_fetch(outlet, redact), *searching, *extra),
             lines=tuple(missing),
             patches=prefers_patches(request.models),
-            source=hub.open(servers, Path(path), attended=request.attended, read_only=request.read_only),
+            source=started.open(servers, Path(path), attended=request.attended, read_only=request.read_only),
             gates=tuple(gate.run for gate in request.gates),
             protect=request.protect,
             private=settings.private,
@@ -174,6 +208,17 @@ def _tools(
         )
 
     return tools_of
+
+
+def _declared(
+    declared: Sequence[DeclaredTool], sandbox: Sandbox, environ: Mapping[str, str], network: Network
+) -> tuple[Tool, ...]:
+    """The tools that a person declared."""
+    if not declared:
+        return ()
+    from acp_agent.tools.declared import declared_tools
+
+    return tuple(declared_tools(declared, sandbox, environ, network))
 
 
 def _fetch(outlet: Outlet, redact: Redactor) -> tuple[Tool, ...]:
@@ -226,6 +271,7 @@ def _crash_points(environ: Mapping[str, str]) -> Callable[[str], None] | None:
 @asynccontextmanager
 async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
     """The parts of this process, open until the block ends. Raises UsageError for bad settings or a bad database."""
+    imports_are_done()
     settings = load_settings(environ)
     providers = _providers(settings, environ)
     keys = (key.get_secret_value() for provider in providers.values() for key in provider.keys)
@@ -245,26 +291,19 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
             stack.enter_context(logs_on_stderr(redact))
             journal = SqliteJournal(path, crash=_crash_points(environ), redact=redact)
             await stack.enter_async_context(journal)
-            hub = await stack.enter_async_context(
-                opened_hub(state_dir(environ), sandbox, Network(private=private_hosts(settings)))
-            )
+            network = Network(private=private_hosts(settings))
+            servers = await stack.enter_async_context(opened_servers(state_dir(environ), sandbox, network))
             places = GitWorkplaces(SandboxedCommands(sandbox, redact), SandboxedCommands(sandbox, redact, network=True))
             snapshots = ShadowSnapshots(state_dir(environ), environ)
-            tools = _tools(redact, sandbox, settings, environ, hub)
+            tools = _tools(redact, sandbox, settings, environ, network, servers)
             hooks = _hooks(settings, environ, redact, sandbox)
             allowances = Allowances(journal)
             policy = _policy(settings, allowances)
             runner = Runner(Parts(journal, gateway, tools, places, snapshots, bus, hooks, redact, policy))
             engine = LocalEngine(journal, runner, owner_of_this_process())
             models = Models(settings, environ, gateway)
-            batches = Batches(environ, cwd, models, journal, runner, engine, bus)
-            sessions = Sessions(journal)
-            conversations = Conversations(
-                models, journal, sessions, runner, engine, bus, allowances, actor=f"person:{person_name()}"
-            )
-            undo = Undo(state_dir(environ), journal, engine, places)
-            talks = (sessions, conversations, undo, allowances)
-            yield App(environ, settings, journal, runner, engine, models, batches, *talks, redact, places, hooks)
+            parts = (settings, journal, runner, engine, models, bus, allowances, redact, places, hooks)
+            yield App(environ, cwd, *parts)
     finally:
         with anyio.CancelScope(shield=True):
             await gateway.aclose()

@@ -29,8 +29,11 @@ def serve() -> None:
 
 
 def _collect_rarely() -> None:
-    """Imports make many objects that all stay: looking for rubbish among them is a sixth of a short process's work."""
-    gc.set_threshold(50_000, 20, 20)
+    """Imports make many objects that all stay: looking for rubbish among them is a sixth of a short process's work.
+
+    Where there is an application, it goes on from there (`observe.memory`).
+    """
+    gc.set_threshold(200_000, 20, 20)
     # What is left at the end goes with the process; the interpreter need not walk it once more.
     atexit.register(gc.freeze)
 

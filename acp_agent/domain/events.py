@@ -4,9 +4,11 @@ Kinds grow with care and are never renamed (docs/architecture.md, section 4). A 
 where the run stood, and what a person needs to understand it; words that stream are not facts.
 """
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, ValidationError
 
 from acp_agent.domain.always import AllowanceRevoked, AllowedAlways
 from acp_agent.domain.base import Frozen
@@ -324,7 +326,7 @@ class BatchEnded(Frozen):
     reason: str
 
 
-Fact = Annotated[
+Fact = (
     RunStarted
     | WorkspacePrepared
     | ModelCalled
@@ -360,14 +362,28 @@ Fact = Annotated[
     | ReviewStarted
     | CallReviewed
     | AllowedAlways
-    | AllowanceRevoked,
-    Field(discriminator="type"),
-]
+    | AllowanceRevoked
+)
 
-FACTS: TypeAdapter[Fact] = TypeAdapter(Fact)
+_KINDS: Mapping[str, type[Fact]] = {kind.model_fields["type"].default: kind for kind in get_args(Fact)}
 
 
-class Event(Frozen):
+def fact_of(told: Any) -> Fact:
+    """The fact that JSON (an object, already read) tells. Raises ValueError with one line that says what is wrong.
+
+    Only the kind at hand is made ready, not the union of all.
+    """
+    kind = told.get("type") if isinstance(told, dict) else None
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ValueError(f"no kind of fact is called {kind!r}")
+    try:
+        return _KINDS[kind].model_validate(told)
+    except ValidationError as error:
+        raise ValueError(error.errors()[0]["msg"]) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
     """A recorded fact. `ts` is Unix time in seconds, `seq` counts from 1 without gaps within its stream."""
 
     stream_id: str

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from acp_agent.domain.errors import UsageError
-from acp_agent.domain.events import FACTS, Fact, ModelReplied, RunStarted, SessionStarted, WorkspacePrepared
+from acp_agent.domain.events import Fact, ModelReplied, RunStarted, SessionStarted, WorkspacePrepared, fact_of
 from acp_agent.domain.redact import Redactor
 
 _WORDS = frozenset({"prompt", "title", "instructions", "role_prompt"})
@@ -34,7 +34,7 @@ def masked_fact(fact: Fact, redact: Redactor) -> Fact:
                 kept["masked"] = kept != said
         case _:
             pass
-    return FACTS.validate_python(shown)
+    return fact_of(shown)
 
 
 def enter_places(facts: Iterable[Fact], redact: Redactor) -> None:

@@ -21,13 +21,13 @@ from acp_agent.domain.run import RunState
 from acp_agent.fleet import land
 from acp_agent.fleet.ask import RunAsk
 from acp_agent.fleet.checkout import Place
-from acp_agent.fleet.demonstration import demonstrated
 from acp_agent.fleet.network import lookup_of, network_warnings
 from acp_agent.fleet.plan import Agent, Job, Plan, Price, Target, build, streams
 from acp_agent.fleet.resolve import Resolved, Site, resolve
 from acp_agent.fleet.skills import with_skills
 from acp_agent.fleet.tidy import Leftover, drop_if_empty, tidy
 from acp_agent.fleet.view import BatchView
+from acp_agent.llm.demonstration import is_demonstration
 from acp_agent.runs.bus import Bus, Subscription
 from acp_agent.runs.models import Models
 from acp_agent.runs.port import Engine
@@ -74,7 +74,11 @@ class Batches:
             lookup=lookup_of(found.task),
         )
         targets = [self._target(ask, found, site, models[site.project]) for site in found.sites]
-        job, targets, warnings = await demonstrated(job, targets)
+        warnings: tuple[str, ...] = ()
+        if any(is_demonstration(model) for target in targets for model in target.agent.models):
+            from acp_agent.fleet.demonstration import demonstrated
+
+            job, targets, warnings = await demonstrated(job, targets)
         warnings = (*warnings, *network_warnings(settings, found.task, targets))
         plan = build(job, targets, self._price, source, state_dir(self.environ) / WORKTREES)
         unused = (f"config.toml: {key} is not acted on by this version" for key in settings_not_in_force(settings))

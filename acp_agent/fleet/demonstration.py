@@ -7,19 +7,17 @@ from acp_agent.domain.errors import UsageError
 from acp_agent.fleet.facts import gather
 from acp_agent.fleet.plan import Job, Target
 from acp_agent.llm.closed import with_no_answer
-from acp_agent.llm.demonstration import is_demonstration, require_closed_question, role_text
+from acp_agent.llm.demonstration import require_closed_question, role_text
 
 WARNING = "the answers come from a very small demonstration model, to show how a run works; do not rely on them"
 
 
 async def demonstrated(job: Job, targets: Sequence[Target]) -> tuple[Job, list[Target], tuple[str, ...]]:
-    """`job` and `targets` as they are unless the demonstration model is to answer; then with facts, and a warning.
+    """`job` and `targets` for the demonstration model, which is among their models: with facts, and a warning.
 
     Raises UsageError where that model cannot do what is asked: an edit, a free answer.
     """
     models = tuple(dict.fromkeys(model for target in targets for model in target.agent.models))
-    if not any(map(is_demonstration, models)):
-        return job, list(targets), ()
     if job.lookup != "none":
         raise UsageError(
             "the demonstration model cannot look anything up, and the task asks for that",

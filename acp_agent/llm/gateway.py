@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -10,12 +12,14 @@ from acp_agent.domain.errors import ModelError, ModelFault, UsageError
 from acp_agent.domain.message import Reply, Usage, Word
 from acp_agent.domain.ports import ModelRequest
 from acp_agent.llm.demonstration import is_demonstration
-from acp_agent.llm.embedded import EmbeddedAdapter
 from acp_agent.llm.lean import LeanAdapter
-from acp_agent.llm.litellm_adapter import LitellmAdapter
 from acp_agent.llm.prices import PriceTable
 from acp_agent.llm.provider import ModelPrice, Provider, split_model
 from acp_agent.llm.tokens import cost_of, quote_of
+
+if TYPE_CHECKING:
+    from acp_agent.llm.embedded import EmbeddedAdapter
+    from acp_agent.llm.litellm_adapter import LitellmAdapter
 
 
 class Gateway:
@@ -28,8 +32,7 @@ class Gateway:
         self._providers = dict(providers)
         self._prices = prices
         self._lean = LeanAdapter()
-        self._litellm = LitellmAdapter()
-        self._embedded = EmbeddedAdapter()
+        self._made = AsyncExitStack()
         self._slots: dict[str, anyio.CapacityLimiter] = {}
 
     async def reply(self, request: ModelRequest, on_word: Callable[[Word], None]) -> Reply:
@@ -69,9 +72,25 @@ class Gateway:
 
     async def aclose(self) -> None:
         """Close all connections, and end the demonstration model."""
-        async with AsyncExitStack() as stack:
-            for adapter in (self._lean, self._litellm, self._embedded):
-                stack.push_async_callback(adapter.aclose)
+        async with self._made:
+            await self._lean.aclose()
+
+    # Most processes never ask these two, and what they need takes its time to import.
+    @cached_property
+    def _litellm(self) -> "LitellmAdapter":
+        from acp_agent.llm.litellm_adapter import LitellmAdapter
+
+        adapter = LitellmAdapter()
+        self._made.push_async_callback(adapter.aclose)
+        return adapter
+
+    @cached_property
+    def _embedded(self) -> "EmbeddedAdapter":
+        from acp_agent.llm.embedded import EmbeddedAdapter
+
+        adapter = EmbeddedAdapter()
+        self._made.push_async_callback(adapter.aclose)
+        return adapter
 
     def _resolve(self, model: str) -> tuple[Provider, str]:
         name, rest = split_model(model)

@@ -8,11 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pydantic import ValidationError
+from pydantic_core import from_json
 
 from acp_agent.domain.budget import Reservation, Settlement
 from acp_agent.domain.errors import AcpAgentError, Fenced
-from acp_agent.domain.events import FACTS, Event, Fact
+from acp_agent.domain.events import Event, Fact, fact_of
 from acp_agent.domain.masking import enter_places
 from acp_agent.domain.ports import Claim, NewStream, Owner, Pulse
 from acp_agent.domain.redact import Redactor
@@ -191,10 +191,10 @@ def _events(connection: sqlite3.Connection, stream_id: str, tenant: str, after: 
     events: list[Event] = []
     for seq, ts, v, owner, actor, data in rows:
         try:
-            fact = FACTS.validate_json(data)
-        except ValidationError as error:
+            fact = fact_of(from_json(data))
+        except ValueError as error:
             raise AcpAgentError(
-                f"event {seq} of {stream_id} cannot be read: {error.errors()[0]['msg']}",
+                f"event {seq} of {stream_id} cannot be read: {error}",
                 hint="it was written by a newer acp-agent: upgrade",
             ) from error
         events.append(Event(stream_id=stream_id, seq=seq, ts=ts, data=fact, v=v, tenant=owner, actor=actor))

@@ -1,7 +1,5 @@
 """The tool `apply_patch`: one patch over several files, for models that were trained to write them."""
 
-from collections.abc import Sequence
-
 from pydantic import Field
 
 from acp_agent.domain.errors import ToolError
@@ -13,15 +11,6 @@ from acp_agent.tools.syntax import warning
 from acp_agent.tools.text import decode, unified
 from acp_agent.tools.workspace import Workspace, digest
 from acp_agent.tools.writing import Change, require_known, writing
-
-PREFERRED = ("gpt-", "o1", "o3", "o4", "codex")
-"""How the names of models begin that were trained on patches."""
-
-
-def prefers_patches(models: Sequence[str]) -> bool:
-    """Whether a chain of models (`provider/model`) is offered the tool: by the name of its first."""
-    name = models[0].rsplit("/", 1)[-1].lower() if models else ""
-    return name.startswith(PREFERRED) or "codex" in name
 
 
 class ApplyPatch(Arguments):

@@ -14,7 +14,6 @@ from acp_agent.domain.message import ToolCall
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.tool import Intent, NetworkUse, Risk, ToolResult, ToolSpec
 from acp_agent.domain.weight import Weight
-from acp_agent.tools.apply_patch import apply_patch
 from acp_agent.tools.breaker import Breaker
 from acp_agent.tools.egress.outlet import CLOSED, LEVELS, Outlet
 from acp_agent.tools.files import edit_file, read_file, write_file
@@ -291,7 +290,11 @@ def standard_tools(
 
     `shell` is left out where it could not be confined, unless a person allowed that and is there.
     """
-    tools = [read_file, list_files, search, edit_file, write_file, *([apply_patch] if patches else []), plan]
+    tools = [read_file, list_files, search, edit_file, write_file, plan]
+    if patches:
+        from acp_agent.tools.apply_patch import apply_patch
+
+        tools.append(apply_patch)
     if read_only:
         return [tool for tool in tools if tool.risk == Risk.READ]
     level = None if exposes_home(workspace.root) else level_for(sandbox)

@@ -31,7 +31,7 @@ class Arguments(BaseModel):
     `OTHER_NAMES` are those that models trained on other tools use: other name to ours.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     OTHER_NAMES: ClassVar[Mapping[str, str]] = {}
 
     def title(self) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from acp_agent.domain.events import FACTS, Event
+from acp_agent.domain.events import Event, fact_of
 from acp_agent.domain.run import fold
 from acp_agent.store.audit import verify_database
 from acp_agent.store.reads import EventRow, RunRow
@@ -181,9 +181,7 @@ def _model_calls(world: World, ledger: Ledger, run: RunRow, events: Sequence[Eve
 
 def _columns(run: RunRow, events: Sequence[EventRow]) -> Iterator[str]:
     """The row of the run is the fold of its events."""
-    state = fold(
-        Event(stream_id=row.stream_id, seq=row.seq, ts=row.ts, data=FACTS.validate_python(row.data)) for row in events
-    )
+    state = fold(Event(stream_id=row.stream_id, seq=row.seq, ts=row.ts, data=fact_of(row.data)) for row in events)
     spent, committed = state.spent, state.committed
     folded = {
         "status": "ended" if state.ended else "waiting" if state.waiting else "alive",

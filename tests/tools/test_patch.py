@@ -12,9 +12,9 @@ from acp_agent.domain.errors import ToolError
 from acp_agent.domain.message import ToolCall
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.tool import ToolResult
-from acp_agent.tools.apply_patch import prefers_patches
 from acp_agent.tools.guard import Guard, standard_tools
 from acp_agent.tools.patch import FilePatch, Hunk, fitted, parse_patch
+from acp_agent.tools.preference import prefers_patches
 from acp_agent.tools.sandbox.model import Sandbox
 from acp_agent.tools.workspace import Workspace
 

@@ -126,11 +126,11 @@ def _only(records: Records, name: str | None) -> tuple[Found, Row]:
 def _list_allowed() -> None:
     """What is allowed always, as lists show it; the name is what --revoke takes."""
     from acp_agent.domain.always import STREAM, in_force
-    from acp_agent.domain.events import FACTS
+    from acp_agent.domain.events import fact_of
 
     with Reads(database_path(os.environ)) as reads:
         rows = reads.events(STREAM)
-    allowed = in_force(FACTS.validate_python(row.data) for row in rows)
+    allowed = in_force(fact_of(row.data) for row in rows)
     if allowed:
         grid = Grid(("allowed always", "role", "project"), tuple((one.name, one.role, one.root) for one in allowed))
         click.echo(painted(grid, terminal=is_terminal(sys.stdout)))

@@ -1,7 +1,6 @@
 """The MCP servers of this process: started when a run wants them, shared where they can be, ended after the last."""
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -44,7 +43,7 @@ class _Use:
 
 
 class Hub:
-    """Hands runs their servers. Lives in a task group of its own, which `opened_hub` opens."""
+    """Hands runs their servers. Lives in a task group of its own, which `opened_servers` opens."""
 
     def __init__(self, tasks: TaskGroup, pins: Pins, sandbox: Sandbox, network: Network) -> None:
         self._tasks = tasks
@@ -120,24 +119,6 @@ class Hub:
             use.admitted = ((), frozenset())
             await self.admit(use)
         return agreed
-
-
-@asynccontextmanager
-async def opened_hub(state: Path, sandbox: Sandbox, network: Network | None = None) -> AsyncIterator[Hub]:
-    """A hub until the block ends; then every server is gone. What the block raises comes out as it is.
-
-    `network` is how servers reach the hosts that they may.
-    """
-    failure: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        try:
-            yield Hub(tasks, Pins(state), sandbox, network or Network())
-        except Exception as error:
-            # Else the task group would wrap it, though none of its tasks had a part in it.
-            failure = error
-        tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
 
 
 class Offer:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from acp_agent.domain.servers import ToolServer
 from acp_agent.tools.egress.network import Network
-from acp_agent.tools.mcp.hub import opened_hub
 from acp_agent.tools.mcp.link import START_TIME, Link
+from acp_agent.tools.mcp.servers import opened_servers
 from acp_agent.tools.sandbox.model import Sandbox
 
 
@@ -24,8 +24,8 @@ async def survey_servers(
     servers: Sequence[ToolServer], root: Path, state: Path, sandbox: Sandbox, network: Network
 ) -> list[Answer]:
     """Start all servers at once, wait for each at most as long as a run would, and end them."""
-    async with opened_hub(state, sandbox, network) as hub:
-        offer = hub.open(servers, root)
+    async with opened_servers(state, sandbox, network) as started:
+        offer = started.hub.open(servers, root)
         await offer.settled(START_TIME)
         found = {link.server.name: _answer(link, withheld) for link, withheld in offer.standing()}
         offer.release()

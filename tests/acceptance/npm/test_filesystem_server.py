@@ -10,8 +10,9 @@ from acp_agent.domain.message import ToolCall
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.servers import ToolServer
 from acp_agent.domain.tool import Risk, ToolResult
+from acp_agent.tools.egress.network import Network
 from acp_agent.tools.guard import Guard
-from acp_agent.tools.mcp.hub import opened_hub
+from acp_agent.tools.mcp.servers import opened_servers
 from acp_agent.tools.sandbox.model import Sandbox
 from acp_agent.tools.workspace import Workspace
 from tests.acceptance.npm.conftest import MACHINES
@@ -36,8 +37,8 @@ async def test_its_tools_work_on_the_workspace_and_reach_nothing_else(packages: 
         timeout=60,
     )
     sandbox = Sandbox(readable=(packages,))
-    async with opened_hub(tmp_path / "state", sandbox) as hub:
-        offer = hub.open([server], root)
+    async with opened_servers(tmp_path / "state", sandbox, Network()) as started:
+        offer = started.hub.open([server], root)
         await offer.settled(60)
         assert offer.notes() == ()
         guard = Guard({}, Workspace.at(root), Redactor(()), source=offer)

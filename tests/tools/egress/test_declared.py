@@ -18,7 +18,7 @@ from acp_agent.domain.tool import NetworkUse, Risk, ToolResult
 from acp_agent.tools.declared import declared_tools
 from acp_agent.tools.egress.network import Network
 from acp_agent.tools.guard import Guard
-from acp_agent.tools.mcp.hub import opened_hub
+from acp_agent.tools.mcp.servers import opened_servers
 from acp_agent.tools.sandbox.model import Sandbox
 from acp_agent.tools.workspace import Workspace
 from tests.tools.egress.conftest import Site
@@ -89,7 +89,8 @@ async def web(root: Path, state: Path, network: Network, *egress: str) -> AsyncI
     server = ToolServer(
         name="web", command=sys.executable, args=(str(HERE / "web_server.py"),), timeout=60, egress=egress
     )
-    async with opened_hub(state, SANDBOX, network) as hub:
+    async with opened_servers(state, SANDBOX, network) as servers:
+        hub = servers.hub
         offer = hub.open([server], root)
         await offer.settled(60)
         yield Guard({}, Workspace.at(root), Redactor(()), source=offer)

@@ -15,8 +15,10 @@ from acp_agent.domain.message import ToolCall
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.servers import ToolServer
 from acp_agent.domain.tool import ToolResult
+from acp_agent.tools.egress.network import Network
 from acp_agent.tools.guard import Guard
-from acp_agent.tools.mcp.hub import Hub, Offer, opened_hub
+from acp_agent.tools.mcp.hub import Hub, Offer
+from acp_agent.tools.mcp.servers import opened_servers
 from acp_agent.tools.sandbox.model import Sandbox
 from acp_agent.tools.workspace import Workspace
 
@@ -106,7 +108,8 @@ def desk(root: Path, tmp_path: Path) -> Desks:
 
     @asynccontextmanager
     async def opened(*servers: ToolServer, wait: bool = True, **options: Any) -> AsyncIterator[Desk]:
-        async with opened_hub(tmp_path / "state", SANDBOX) as hub:
+        async with opened_servers(tmp_path / "state", SANDBOX, Network()) as started:
+            hub = started.hub
             offer = hub.open(servers, root, **options)
             guard = Guard({}, Workspace.at(root), Redactor(["hunter2-hunter2"]), source=offer)
             made = Desk(guard, offer, hub)
