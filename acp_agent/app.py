@@ -46,7 +46,7 @@ from acp_agent.runs.allowances import Allowances
 from acp_agent.runs.bus import Bus
 from acp_agent.runs.hooks import Hooks
 from acp_agent.runs.models import Models
-from acp_agent.runs.parts import Parts
+from acp_agent.runs.parts import Parts, ToolsOf
 from acp_agent.runs.runner import Runner
 from acp_agent.store.journal import SqliteJournal
 from acp_agent.store.owner import owner_of_this_process
@@ -85,6 +85,7 @@ class App:
     redact: Redactor
     places: GitWorkplaces
     hooks: Hooks
+    tools: ToolsOf
 
     @cached_property
     def batches(self) -> "Batches":
@@ -112,9 +113,11 @@ class App:
     @cached_property
     def undo(self) -> "Undo":
         """What takes back the changes of runs."""
+        from acp_agent.fleet.compensating import Compensating
         from acp_agent.fleet.undo import Undo
 
-        return Undo(state_dir(self.environ), self.journal, self.engine, self.places)
+        compensating = Compensating(self.journal, self.tools)
+        return Undo(state_dir(self.environ), self.journal, self.engine, self.places, compensating)
 
     def loops(self) -> "Loops":
         """The loops of this store."""
@@ -171,7 +174,7 @@ def _tools(
     environ: Mapping[str, str],
     network: Network,
     started: Servers,
-) -> Callable[[RunRequest, str], Awaitable[Tools]]:
+) -> ToolsOf:
     table = settings.table
     declared, missing = tools_declared(table.tools, environ, table.egress)
     # Built once: a tool's breaker is shared by all runs of this process.
@@ -302,7 +305,7 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
             runner = Runner(Parts(journal, gateway, tools, places, snapshots, bus, hooks, redact, policy))
             engine = LocalEngine(journal, runner, owner_of_this_process())
             models = Models(settings, environ, gateway)
-            parts = (settings, journal, runner, engine, models, bus, allowances, redact, places, hooks)
+            parts = (settings, journal, runner, engine, models, bus, allowances, redact, places, hooks, tools)
             yield App(environ, cwd, *parts)
     finally:
         with anyio.CancelScope(shield=True):

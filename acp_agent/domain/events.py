@@ -15,6 +15,7 @@ from acp_agent.domain.base import Frozen
 from acp_agent.domain.blast import Excess
 from acp_agent.domain.confinement import Confinement
 from acp_agent.domain.errors import ModelFault
+from acp_agent.domain.events_effects import CompensationFinished, CompensationStarted
 from acp_agent.domain.events_files import FilesSnapshot, Undone
 from acp_agent.domain.events_hooks import HookRan
 from acp_agent.domain.events_loop import LoopFact
@@ -350,6 +351,8 @@ Fact = (
     | LateResult
     | FilesSnapshot
     | Undone
+    | CompensationStarted
+    | CompensationFinished
     | RunEnded
     | Accepted
     | Rejected

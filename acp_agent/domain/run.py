@@ -38,6 +38,7 @@ from acp_agent.domain.events import (
     WaitingFor,
     WorkspacePrepared,
 )
+from acp_agent.domain.events_effects import CompensationFinished, CompensationStarted
 from acp_agent.domain.events_files import FilesSnapshot, Undone
 from acp_agent.domain.events_hooks import HookRan
 from acp_agent.domain.events_review import CallReviewed, Review, ReviewStarted
@@ -49,12 +50,13 @@ from acp_agent.domain.request import RunRequest
 from acp_agent.domain.skill import ActiveSkill
 from acp_agent.domain.taint import taint_of, taint_of_words
 from acp_agent.domain.tool import Intent, NetworkUse, PlanStep, ToolResult, result_text
+from acp_agent.domain.undo_notes import taken_back_text, undone_text
 from acp_agent.domain.weight import Trait
 
-_AFTER_A_WAIT = (RunStarted, WorkspacePrepared, Resumed, ApprovalGiven, CancelAsked, LateResult, Accepted, Rejected)
-
-NAMED = 20
-"""Files that the message about an undo names."""
+_AFTER_A_WAIT = (
+    *(RunStarted, WorkspacePrepared, Resumed, ApprovalGiven, CancelAsked, LateResult, Accepted, Rejected),
+    *(Undone, CompensationStarted, CompensationFinished),
+)
 
 Phase = Literal["proposed", "asked", "allowed", "denied", "started", "unknown"]
 
@@ -197,6 +199,8 @@ def _changes(state: RunState, fact: Fact) -> dict[str, object]:
             return _worked(state, fact)
         case FilesSnapshot() | Undone():
             return _filed(state, fact)
+        case CompensationFinished():
+            return _told(state, taken_back_text(fact))
         case ReviewStarted() | CallReviewed():
             return _reviewed(state, fact)
         case _:
@@ -357,20 +361,13 @@ def _filed(state: RunState, fact: FilesSnapshot | Undone) -> dict[str, object]:
         "undone": fact,
         "seen": {path: seen for path, seen in known.items() if path not in fact.paths},
     }
-    # Between a call and its result no provider takes another message.
-    if state.calls:
-        return {**changes, "told_later": (*state.told_later, UserMessage(text=undone_text(fact)))}
-    return {**changes, "messages": (*state.messages, UserMessage(text=undone_text(fact)))}
+    return {**changes, **_told(state, undone_text(fact))}
 
 
-def undone_text(fact: Undone) -> str:
-    """What the model is told of an undo: its view of these files is not what stands there now."""
-    if fact.commit is not None:
-        return f"[A person reverted your changes on branch {fact.target}. Read files again before you change them.]"
-    what = "brought back what had been undone" if fact.redone else "undid your changes"
-    since = f" after step {fact.to_step}" if fact.to_step and not fact.redone else ""
-    named = ", ".join(fact.paths[:NAMED]) + (f" and {fact.files - NAMED} more" if fact.files > NAMED else "")
-    return f"[A person {what}{since}: {named}. Read these files again before you change them.]"
+def _told(state: RunState, text: str) -> dict[str, object]:
+    """What the model is told besides; between a call and its result no provider takes another message."""
+    name = "told_later" if state.calls else "messages"
+    return {name: (*(state.told_later if state.calls else state.messages), UserMessage(text=text))}
 
 
 def _lived(state: RunState, fact: Fact) -> dict[str, object]:

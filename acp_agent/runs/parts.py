@@ -10,6 +10,9 @@ from acp_agent.domain.request import RunRequest
 from acp_agent.runs.bus import Bus
 from acp_agent.runs.hooks import Hooks
 
+ToolsOf = Callable[[RunRequest, str], Awaitable[Tools]]
+"""The tools of a run that works in a directory."""
+
 
 async def no_rules(request: RunRequest) -> InForce:
     """The policy where nobody has written a rule: modes alone."""
@@ -22,7 +25,7 @@ class Parts:
 
     journal: Journal
     model: Model
-    tools: Callable[[RunRequest, str], Awaitable[Tools]]
+    tools: ToolsOf
     places: Workplaces
     snapshots: Snapshots
     bus: Bus = field(default_factory=Bus)

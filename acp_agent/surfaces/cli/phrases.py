@@ -104,6 +104,12 @@ def _hook_ran(data: Data) -> str:
     return " ".join(filter(None, (f"hook {data['hook']} {data['outcome']}", took))) + why
 
 
+def _compensated(data: Data) -> str:
+    result = data["result"]
+    failed = f"could not take back ({result.get('kind') or result['status']})"
+    return f"{'took back' if result['status'] == 'ok' else failed}: {data['title']}"
+
+
 def _noted(head: str, key: str = "note") -> Callable[[Data], str]:
     return lambda data: head + (f": {data[key]}" if data.get(key) else "")
 
@@ -126,6 +132,8 @@ _PHRASES: Mapping[str, Callable[[Data], str]] = {
     "committed": _committed,
     "skill_activated": lambda data: f"skill {data['name']} ({data['scope']}) is in force",
     "hook_ran": _hook_ran,
+    "compensation_started": lambda data: f"takes back: {data['title']}",
+    "compensation_finished": _compensated,
     "cancel_asked": _noted("cancel asked"),
     "parked": lambda data: f"waits ({data['waiting']}): {data['detail']}",
     "resumed": lambda data: f"taken up again (fence {data['fence']})",
