@@ -5,9 +5,11 @@ A call runs in a thread and is never abandoned: a git that is killed half-way le
 """
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import anyio.to_thread
@@ -135,9 +137,10 @@ def _run(
     hold: int | None,
 ) -> GitResult:
     kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    program = _program(kept.get("PATH"))
     try:
         ended = subprocess.run(
-            ["git", *_ALWAYS, *arguments],
+            [program, *_ALWAYS, *arguments],
             cwd=path,
             env={**kept, **_ENVIRONMENT, **environment},
             input=stdin or b"",
@@ -148,7 +151,7 @@ def _run(
             process_group=0,
         )
     except FileNotFoundError as error:
-        if error.filename == "git":
+        if error.filename == program:
             raise UsageError("git was not found", hint="Install git 2.38 or newer") from None
         raise AcpAgentError(f"{path}: no such directory") from None
     except (NotADirectoryError, PermissionError) as error:
@@ -157,6 +160,12 @@ def _run(
     if check and ended.returncode:
         raise GitFailed(_verb(arguments), path, ended.returncode, said)
     return GitResult(ended.returncode, ended.stdout, said)
+
+
+@cache
+def _program(path: str | None) -> str:
+    """Where git is: else each of its many processes would be tried in every folder of PATH."""
+    return shutil.which("git", path=path) or "git"
 
 
 def _verb(arguments: tuple[str, ...]) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio.to_thread
@@ -22,14 +23,13 @@ async def remove(run_id: str, place: Workplace) -> str | None:
         return await remove_checkout(whole, f"refs/acp/leftover/{run_id}", run_id)
 
 
-async def discard(run_id: str, place: Workplace) -> str | None:
-    """Like `remove`, and the branch too when the run has put nothing on it."""
+async def discard_if(place: Workplace, empty: Callable[[Place], Awaitable[bool]]) -> None:
+    """Remove the worktree, and its branch where that is at its base, if `empty` finds nothing that would be lost."""
     whole = Place.of(place)
     async with repository_lock(whole.common):
-        kept = await remove_checkout(whole, f"refs/acp/leftover/{run_id}", run_id)
-        if await whole.tip() == whole.base:
+        if await empty(whole):
+            await _delete(whole, Checkout.of(whole))
             await delete_branch(whole, whole.base)
-        return kept
 
 
 async def remove_checkout(place: Place, leftover: str, run_id: str) -> str | None:
@@ -43,19 +43,31 @@ async def remove_checkout(place: Place, leftover: str, run_id: str) -> str | Non
             if commit is not None:
                 await git(place.root, "update-ref", leftover, commit)
                 kept = leftover
-        (checkout.private / _REMOVING).touch()
-        await anyio.to_thread.run_sync(delete_tree, place.worktree)
-    private = place.private()
-    if private is not None:
-        await anyio.to_thread.run_sync(delete_tree, private)
+    await _delete(place, checkout)
     return kept
+
+
+async def _delete(place: Place, checkout: Checkout | None) -> None:
+    """Delete the worktree and git's own directory for it; killed half-way, it is known by its mark."""
+
+    def delete() -> None:
+        if checkout is not None:
+            (checkout.private / _REMOVING).touch()
+            delete_tree(place.worktree)
+        private = place.private()
+        if private is not None:
+            delete_tree(private)
+
+    await anyio.to_thread.run_sync(delete)
 
 
 async def delete_branch(place: Place, tip: str) -> None:
     """Delete the branch of a place if it still points at `tip`; one that a person has checked out stays."""
     await clear_stale([place.common / f"{place.ref}.lock"])
-    _, checkout = (await checked_out(place.root, place.ref)).get(place.ref, (tip, None))
-    if checkout is None or _same(checkout, place.worktree):
+    found = (await checked_out(place.root, place.ref)).get(place.ref)
+    if found is None or found[0] != tip:
+        return
+    if found[1] is None or _same(found[1], place.worktree):
         await git(place.root, "update-ref", "-d", place.ref, tip)
 
 

@@ -13,7 +13,7 @@ import anyio
 from acp_agent.domain.errors import AcpAgentError
 from acp_agent.domain.request import Workplace
 from acp_agent.fleet.checkout import Checkout, Place
-from acp_agent.fleet.removal import discard, is_half_removed
+from acp_agent.fleet.removal import discard_if, is_half_removed
 from acp_agent.store.reads import EventRow, RunRow
 
 AT_ONCE = 4
@@ -47,8 +47,7 @@ async def tidy(leftovers: Collection[Leftover]) -> None:
     async def one(leftover: Leftover) -> None:
         async with slots:
             try:
-                if await _is_empty(Place.of(leftover.place), leftover.written):
-                    await discard(leftover.run_id, leftover.place)
+                await discard_if(leftover.place, lambda place: _is_empty(place, leftover.written))
             except (AcpAgentError, OSError):
                 # The run's result is on record whatever becomes of its place; `acp reject` tries again and says why.
                 return

@@ -4,7 +4,7 @@ import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, ClassVar, Literal, TypeVar, get_origin
 
 import anyio.to_thread
@@ -198,8 +198,12 @@ def _declared(
     return Tool(name, inspect.getdoc(function) or "", arguments, risk, kind, repeatable, timeout, instant, prepare)
 
 
+@cache
 def schema_of(arguments: type[BaseModel]) -> dict[str, Any]:
-    """The JSON schema of the arguments, without references and without what tells a model nothing."""
+    """The JSON schema of the arguments, without references and without what tells a model nothing.
+
+    Worked out once: tools are made for each run, their arguments are not. Nobody may change it.
+    """
     schema = arguments.model_json_schema()
     definitions = schema.pop("$defs", {})
     plain: dict[str, Any] = _plain(schema, definitions)

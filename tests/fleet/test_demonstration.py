@@ -38,11 +38,6 @@ async def test_it_is_given_facts_in_place_of_tools(tmp_path: Path) -> None:
     assert prepared.site.instructions == ""
 
 
-async def test_runs_of_other_models_stay_as_they_are(tmp_path: Path) -> None:
-    targets = [target(tmp_path, "openai/a"), target(tmp_path, "ollama/b")]
-    assert await demonstrated(JOB, targets) == (JOB, targets, ())
-
-
 @pytest.mark.parametrize(
     ("models", "changes", "said"),
     [

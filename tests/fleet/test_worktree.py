@@ -12,7 +12,8 @@ from acp_agent.domain.errors import AcpAgentError, ExitCode, Refused, UsageError
 from acp_agent.domain.events import Committed
 from acp_agent.domain.request import Workplace
 from acp_agent.fleet.checkout import Checkout, Place
-from acp_agent.fleet.removal import discard, remove
+from acp_agent.fleet.removal import remove
+from acp_agent.fleet.tidy import Leftover, tidy
 from acp_agent.fleet.worktree import GitWorkplaces
 from acp_agent.testing.repos import commit as commit_all
 from acp_agent.testing.repos import git, make_repo, tree, write_files
@@ -383,6 +384,6 @@ async def test_a_removal_that_was_cut_short_is_finished_and_is_no_change(
     path = Path(await workplaces.prepare(RUN, place, None))
     (private_of(place) / "acp-removing").touch()
     (path / "a").unlink()
-    assert await discard(RUN, place) is None
+    await tidy([Leftover(RUN, place, frozenset())])
     assert git(repo, "for-each-ref", "--format=%(refname)") == "refs/heads/main"
     assert Checkout.of(Place.of(place)) is None
