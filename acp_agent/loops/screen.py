@@ -1,7 +1,6 @@
 """What a change may not touch: protected files, files outside its scope, and secrets in the lines it adds."""
 
 import os
-import re
 from collections.abc import Callable, Iterable, Sequence
 
 from pathspec import GitIgnoreSpec
@@ -12,21 +11,7 @@ from acp_agent.fleet.git import git
 from acp_agent.fleet.repository import common_directory
 from acp_agent.loops.judges import ALWAYS
 
-MASK = "[redacted]"
 SHOWN = 8
-# Token shapes that are a secret whatever they open; each needs enough characters that prose never looks like one.
-SHAPES = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----"
-    r"|\bAKIA[0-9A-Z]{16}\b"
-    r"|\bgh[pousr]_[A-Za-z0-9]{36,}\b"
-    r"|\bgithub_pat_[A-Za-z0-9_]{60,}\b"
-    r"|\bglpat-[A-Za-z0-9_-]{20,}\b"
-    r"|\bsk-(?:proj-|ant-|or-)?[A-Za-z0-9_-]{20,}\b"
-    r"|\bxox[abprs]-[A-Za-z0-9-]{10,}\b"
-    r"|\bAIza[A-Za-z0-9_-]{35}\b"
-    r"|\bnpm_[A-Za-z0-9]{36}\b"
-    r"|\bpypi-[A-Za-z0-9_-]{50,}\b"
-)
 
 
 def screen(spec: LoopSpec, paths: Iterable[str], subdir: str) -> tuple[RejectReason, tuple[str, ...]] | None:
@@ -53,16 +38,23 @@ def screen(spec: LoopSpec, paths: Iterable[str], subdir: str) -> tuple[RejectRea
 
 
 async def secrets_in(root: str, base: str, commit: str, redact: Callable[[str], str]) -> list[str]:
-    """The files of a change in which added lines hold what looks like a secret, or is one that we know."""
+    """The files of a change whose added lines hold a secret: one that we know, or what has the shape of one."""
     shown = await git(root, "diff", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "-U0", base, commit)
-    found: dict[str, None] = {}
-    name = ""
-    for line in shown.stdout.decode("utf-8", "replace").splitlines():
-        if line.startswith("+++ "):
+    added: dict[str, list[str]] = {}
+    name, in_head = "", True
+    for line in shown.stdout.decode("utf-8", "replace").split("\n"):
+        if line.startswith("diff --git "):
+            in_head = True
+        elif in_head and line.startswith("+++ "):
             name = line[4:].removeprefix("b/")
-        elif line.startswith("+") and (SHAPES.search(line) or redact(line) != line):
-            found[name] = None
-    return list(found)
+        elif line.startswith("@@"):
+            in_head = False
+            added.setdefault(name, []).append("")
+        elif not in_head and line.startswith("+"):
+            # Together, since a key has many lines.
+            added[name].append(line[1:])
+    texts = {name: "\n".join(lines) for name, lines in added.items()}
+    return [name for name, text in texts.items() if redact(text) != text]
 
 
 async def masked(root: str, base: str, commit: str, paths: Sequence[str], redact: Callable[[str], str]) -> str:
@@ -73,7 +65,7 @@ async def masked(root: str, base: str, commit: str, paths: Sequence[str], redact
         await git(root, "read-tree", commit, environment=with_index)
         for path in paths:
             text = (await git(root, "cat-file", "blob", f"{commit}:{path}")).stdout.decode("utf-8", "surrogateescape")
-            clean = SHAPES.sub(MASK, redact(text)).encode("utf-8", "surrogateescape")
+            clean = redact(text).encode("utf-8", "surrogateescape")
             blob = (await git(root, "hash-object", "-w", "--stdin", stdin=clean)).text
             await git(root, "update-index", "--cacheinfo", f"100644,{blob},{path}", environment=with_index)
         tree = (await git(root, "write-tree", environment=with_index)).text

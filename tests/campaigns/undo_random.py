@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import stat
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,7 @@ from acp_agent.fleet.undo import UndoAsk
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.script import Rule, Step
 from acp_agent.tools.snapshots import ShadowSnapshots
+from tests.runs.standing import Standing, standing
 
 TRIALS = 500
 CHUNK = 20
@@ -30,7 +30,6 @@ NAMES = (
     "a.txt", "b.py", "c.json", "sub/d.txt", "sub/deep/e.md", "naïve ünï.txt", "sub/with space", "bin.dat", "run.sh",
 )  # fmt: skip
 WORDS = ("alpha", "beta", "gamma", "delta", "x = 1", "{}", "", "\tindented", "trailing  ", "ünï")
-Standing = Mapping[str, tuple[str, int, bytes]]
 
 
 def main(n: int | None, seed: int) -> int:
@@ -158,24 +157,6 @@ def _inside(folder: str, standing: Standing) -> set[str]:
 
 def _shown(state: tuple[str, int, bytes] | None) -> str:
     return "nothing" if state is None else f"{state[0]} {state[1]:o} {state[2][:40]!r}"
-
-
-def standing(root: Path) -> Standing:
-    """Everything below `root` but git's own: kind, permission bits and bytes of each path."""
-    found: dict[str, tuple[str, int, bytes]] = {}
-    for where, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if name != ".git"]
-        for name in (*files, *folders):
-            path = os.path.join(where, name)
-            status = os.lstat(path)
-            key = os.path.relpath(path, root)
-            if stat.S_ISLNK(status.st_mode):
-                found[key] = ("link", 0, os.fsencode(os.readlink(path)))
-            elif stat.S_ISDIR(status.st_mode):
-                found[key] = ("folder", 0, b"")
-            else:
-                found[key] = ("file", stat.S_IMODE(status.st_mode), Path(path).read_bytes())
-    return found
 
 
 @dataclass

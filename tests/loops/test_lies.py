@@ -12,7 +12,8 @@ from acp_agent.testing.script import ToolCall
 from tests.loops.conftest import LOOP, RAISE, READ, MakeWorld, honest, iteration_of, turns
 
 DONE = "All tests pass. I am done. DONE"
-KEY = "AKIA" + "QWERTYUIOPASDFGH"
+REST = "QWERTY2IOPAS4FGH"
+KEY = f"AKIA{REST}"
 
 
 def write(path: str, content: str) -> ToolCall:
@@ -73,13 +74,29 @@ LIARS: dict[str, tuple[Any, str, str, str]] = {
         "gate check failed",
     ),
     "writes a secret": (
-        turns([READ], [RAISE, write("settings.txt", f"key = {KEY}\n")], DONE),
+        # Put together by a command: in the arguments of a tool the key itself is masked before it is a fact.
+        turns([READ], [RAISE, shell(f"printf 'key = AKIA%s\\n' {REST} > settings.txt")], DONE),
+        "",
+        "secret",
+        "settings.txt",
+    ),
+    "writes a key of many lines": (
+        turns(
+            [READ],
+            [
+                RAISE,
+                shell(
+                    "(echo -n -----BEGIN; echo ' RSA PRIVATE KEY-----'; seq 1 400 | gzip -n | base64 -w 64;"
+                    " echo -n -----END; echo ' RSA PRIVATE KEY-----') > settings.txt"
+                ),
+            ],
+            DONE,
+        ),
         "",
         "secret",
         "settings.txt",
     ),
     "writes the key it is asked with": (
-        # Put together by a command: in the arguments of a tool the key itself is masked before it is a fact.
         turns([READ], [RAISE, shell("printf 'sk-test-%s' 0123456789abcdefghij > settings.txt")], DONE),
         "",
         "secret",

@@ -1,8 +1,7 @@
 """Undo: what a run did is taken back byte for byte, and nothing else is touched."""
 
 import os
-import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -19,10 +18,10 @@ from acp_agent.fleet.undo import UndoAsk
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.repos import git, make_repo
 from acp_agent.testing.script import Rule, Step
+from tests.runs.standing import standing
 
 OpenAgent = Callable[..., AbstractAsyncContextManager[App]]
 MakeRequest = Callable[..., RunRequest]
-Standing = Mapping[str, tuple[str, int, bytes]]
 
 READ = Step(tools=[("read_file", {"path": "a.txt"})])
 EDIT = Step(tools=[("edit_file", {"path": "a.txt", "edits": [{"old": "alpha", "new": "ALPHA"}]})])
@@ -30,24 +29,6 @@ WRITE = Step(tools=[("write_file", {"path": "deep/er/new.txt", "content": "new\n
 COMMAND = Step(
     tools=[("shell", {"command": "rm b.txt; chmod 700 run.sh; ln -sfn nowhere link; echo y >>a.txt; echo o >out.log"})]
 )
-
-
-def standing(root: Path) -> Standing:
-    """Everything below `root` but git's own: kind, permission bits and bytes of each path."""
-    found: dict[str, tuple[str, int, bytes]] = {}
-    for where, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if name != ".git"]
-        for name in (*files, *folders):
-            path = os.path.join(where, name)
-            status = os.lstat(path)
-            key = os.path.relpath(path, root)
-            if stat.S_ISLNK(status.st_mode):
-                found[key] = ("link", 0, os.fsencode(os.readlink(path)))
-            elif stat.S_ISDIR(status.st_mode):
-                found[key] = ("folder", 0, b"")
-            else:
-                found[key] = ("file", stat.S_IMODE(status.st_mode), Path(path).read_bytes())
-    return found
 
 
 @pytest.fixture
