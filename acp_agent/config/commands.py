@@ -1,7 +1,7 @@
 """Commands that a file of a project names; none runs before a person trusted it."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 RUNNING_KEYS = frozenset({"run", "setup", "command"})
 COMMAND_PREFIX = "cmd:"
@@ -12,6 +12,15 @@ class Command(NamedTuple):
 
     key: str
     run: str
+
+
+def loop_commands(table: Mapping[str, Any], key: str = "") -> tuple[Command, ...]:
+    """Every command of a loop, and the way out that it asks for, which is agreed to as they are."""
+    asked = table.get("egress")
+    outward = (
+        (Command(f"{key}.egress".lstrip("."), ", ".join(map(str, asked))),) if isinstance(asked, list) and asked else ()
+    )
+    return (*commands_in(table, key), *outward)
 
 
 def commands_in(value: object, key: str, name: str = "") -> Iterator[Command]:

@@ -159,6 +159,7 @@ class LoopTable(Table):
     done_when: DoneTable | None = None
     protect: Texts = ()
     scope: Texts = ()
+    egress: Texts = ()
     role: Name | None = None
     model: ModelName | None = None
     timeout: Seconds | None = None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from acp_agent.config.commands import Command, commands_in
+from acp_agent.config.commands import Command, loop_commands
 from acp_agent.config.loop_meaning import goal_problems
 from acp_agent.config.loop_tables import LoopTable
 from acp_agent.config.names import name_problem, printable
@@ -34,7 +34,7 @@ class LoopFile(NamedTuple):
 
     def commands(self) -> tuple[Command, ...]:
         """Every command the file would run; each needs trust."""
-        return tuple(commands_in(self.source.data, ""))
+        return loop_commands(self.source.data)
 
 
 def loops_folder(base: Path) -> Path | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acp_agent.config.commands import Command, commands_in
+from acp_agent.config.commands import Command, loop_commands
 from acp_agent.config.hook_tables import hooks_of
 from acp_agent.config.limits_tables import LimitsTable
 from acp_agent.config.paths import PROJECTS_FILE, resolved
@@ -219,7 +219,7 @@ def _commands(table: ProjectsTable) -> Iterator[Command]:
             yield Command(f"tasks.{name}.egress", ", ".join(task.egress))
     for name, project in table.projects.items():
         yield from _table_commands(f"projects.{name}", project.setup, project.gates or ())
-        yield from commands_in(project.loop or {}, f"projects.{name}.loop")
+        yield from loop_commands(project.loop or {}, f"projects.{name}.loop")
     yield from _hook_commands(table)
 
 

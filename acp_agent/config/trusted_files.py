@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from acp_agent.config.commands import Command, commands_in
+from acp_agent.config.commands import Command, loop_commands
 from acp_agent.config.paths import PROJECTS_FILE, shown_path
 from acp_agent.config.problem import FileError, Problem
 from acp_agent.config.projects import load_projects
@@ -46,7 +46,7 @@ def commands_of(file: Path) -> tuple[Command, ...]:
     if file.parent.name == LOOPS_FOLDER and file.suffix in LOOP_SUFFIXES:
         from acp_agent.config.loops import read_source
 
-        return tuple(commands_in(read_source(file)[0].data, ""))
+        return loop_commands(read_source(file)[0].data)
     if file.suffix == ".toml" or not file.exists():
         return load_projects(file).commands()
     what = f"{shown_path(file)}: is no {PROJECTS_FILE}, no loop, no {SERVERS_FILE} and no {SKILL_FILE}"

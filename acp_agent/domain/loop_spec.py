@@ -55,6 +55,7 @@ class LoopSpec(Frozen):
     (minutes after midnight) between which no iteration begins. `protect` and `scope` are globs over the project's
     directory: what may never be changed, and what alone may be. `judges` are further files that decide and are
     protected unless `scope` names one of them without a wildcard. `rate_limit_wait` bounds one wait for a provider.
+    `egress` are the presets of hosts that it asks for.
     """
 
     name: str
@@ -78,6 +79,7 @@ class LoopSpec(Frozen):
     stagnate: tuple[str, ...] = ("stop",)
     rate_limit_wait: float = 6 * 3600.0
     finish: Finish = "branch"
+    egress: tuple[str, ...] = ()
 
     @property
     def checks_something(self) -> bool:

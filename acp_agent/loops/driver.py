@@ -29,6 +29,7 @@ from acp_agent.domain.ports import Claim, Journal
 from acp_agent.domain.skill import SkillEntry
 from acp_agent.fleet.worktree import CommandRunner, GitWorkplaces
 from acp_agent.loops import steps
+from acp_agent.loops.bounds import Bounds
 from acp_agent.loops.decide import Moment, next_step
 from acp_agent.loops.handover import handover
 from acp_agent.loops.hooking import settle
@@ -62,6 +63,7 @@ class LoopParts:
     redact: Callable[[str], str]
     agent: Callable[[LoopState, str], Awaitable[LoopAgent]]
     reread: Reread
+    bounds: Callable[[LoopState], Bounds]
     environ: Mapping[str, str]
     hooks: Hooks = field(default_factory=Hooks)
     skills: Callable[[str], tuple[SkillEntry, ...]] = lambda cwd: ()

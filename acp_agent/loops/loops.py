@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from acp_agent.config.egress import granted
 from acp_agent.config.paths import database_path, state_dir
 from acp_agent.config.projects import Project
 from acp_agent.config.skills import find_skills
@@ -32,6 +33,7 @@ from acp_agent.fleet import land
 from acp_agent.fleet.repository import Repository, dirty_files, repository
 from acp_agent.fleet.worktree import CommandRunner, GitWorkplaces
 from acp_agent.loops.agents import agent_for
+from acp_agent.loops.bounds import Bounds, bounds_of, egress_warnings
 from acp_agent.loops.driver import Invocation, LoopDriver, LoopParts
 from acp_agent.loops.place import LoopPlace
 from acp_agent.loops.resolve import LoopAsk, Resolved, resolve
@@ -231,7 +233,9 @@ class Loops:
         spec = spec_of(resolved, project, flags_of(ask))
         stream = await self.new_stream(ask, resolved, project, spec)
         await self.journal.create([stream], "cli")
-        warnings = await _warnings(spec, project)
+        role = resolved.table.role or project.role
+        withheld = egress_warnings(self.models.settings, role, resolved.name, spec.egress)
+        warnings = (*await _warnings(spec, project), *withheld)
         loop_id = stream.stream_id
         return Ready(loop_id, await self.state(loop_id), resolved, fresh=True, warnings=warnings)
 
@@ -245,6 +249,7 @@ class Loops:
         # Whoever pays, a reply is bounded by the cap.
         capped = spec if parent is None else spec_of(resolved, project, flags_of(ask))
         agent = await agent_for(self.models, resolved, project, capped, model=ask.model)
+        granted(self.models.settings, agent.role, spec.egress)
         started = LoopStarted(
             name=resolved.name,
             place=resolved.place,
@@ -295,6 +300,7 @@ class Loops:
             redact=self.redact,
             agent=self._escalated,
             reread=self._reread,
+            bounds=self._bounds,
             environ=self.environ,
             hooks=self.hooks,
             skills=self._skills,
@@ -303,6 +309,9 @@ class Loops:
     def _skills(self, cwd: str) -> tuple[SkillEntry, ...]:
         """The skills on offer to runs over a project in `cwd`, as its person has it checked out."""
         return find_skills(Path(cwd), self.environ, self.models.settings.table.skills.disabled).entries
+
+    def _bounds(self, state: LoopState) -> Bounds:
+        return bounds_of(state, self.models.settings)
 
     async def _escalated(self, state: LoopState, role: str) -> LoopAgent:
         """Who works as `role`; its own model, else that of the loop."""
@@ -327,6 +336,7 @@ class Loops:
             if spec == state.spec:
                 return None
             resolved.require_trust(state_dir(self.environ))
+            granted(self.models.settings, state.agent.role if state.agent else project.role, spec.egress)
         except AcpAgentError as error:
             return error.what
         return spec

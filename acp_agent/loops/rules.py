@@ -59,5 +59,6 @@ def spec_of(resolved: Resolved, project: Project, flags: Flags) -> LoopSpec:
             "stagnate": table.on.stagnate,
             "rate_limit_wait": max(waits, default=0.0),
             "finish": table.on.finish,
+            "egress": table.egress,
         }
     )

@@ -111,6 +111,7 @@ class Working:
         top = state.work.worktree if state.work else None
         # What a person has checked out and trusted, never what an iteration may have changed.
         own = str(Path(state.work.root) / state.work.subdir) if state.work else path
+        bounds = await anyio.to_thread.run_sync(driver.parts.bounds, state)
         return RunRequest(
             prompt=prompt_for(state, spec),
             title=f"{state.name}: iteration {state.iteration}",
@@ -126,6 +127,11 @@ class Working:
             mode=agent.mode,
             commit=False,
             limits=agent.limits,
+            egress=bounds.egress,
+            blast=bounds.blast,
+            protect_ignored=bounds.protect_ignored,
+            rules=bounds.rules,
+            tags=bounds.tags,
             scopes=(f"loop:{driver.claim.stream_id}", *state.scopes),
             skills=await anyio.to_thread.run_sync(driver.parts.skills, own),
             hooks=await hooks_of_project(driver),

@@ -10,8 +10,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing, contextmanager
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from statistics import mean
 
