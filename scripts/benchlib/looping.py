@@ -105,7 +105,9 @@ async def _iterations(root: Path) -> float:
         began = time.perf_counter()
         await converse_in([root], PROMPT.format(number), 1)
         for command in (GATE, METRIC):
-            subprocess.run(["bash", "-c", command], cwd=root, stdout=subprocess.DEVNULL, check=True)
+            process = await asyncio.create_subprocess_exec("bash", "-c", command, cwd=root, stdout=subprocess.DEVNULL)
+            if await process.wait():
+                raise BenchFailed(f"{command}: exit {process.returncode}")
         taken.append(time.perf_counter() - began)
     return mean(taken[WARM_UP:])
 
