@@ -33,6 +33,7 @@ from acp_agent.domain.policy import InForce
 from acp_agent.domain.ports import Tools
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.request import RunRequest
+from acp_agent.domain.rules import closed_paths
 from acp_agent.engines.local import LocalEngine
 from acp_agent.fleet.commands import SandboxedCommands
 from acp_agent.fleet.worktree import GitWorkplaces
@@ -194,12 +195,14 @@ def _tools(
         protected: tuple[Path, ...] = ()
         if request.protect_ignored:
             protected = await anyio.to_thread.run_sync(ignored_folders, Path(path), environ)
+        closed = closed_paths((*settings.policy.rules, *request.rules), request.role)
+        own = replace(sandbox, readable=(*sandbox.readable, *folders), readonly=protected, protect=closed)
         return await open_tools(
             Path(path),
             read_only=request.read_only,
             unattended=not request.attended,
             redactor=redact,
-            sandbox=replace(sandbox, readable=(*sandbox.readable, *folders), readonly=protected),
+            sandbox=own,
             extra=(*skill_tools(request.skills, activate), *_fetch(outlet, redact), *searching, *extra),
             lines=tuple(missing),
             patches=prefers_patches(request.models),

@@ -39,6 +39,12 @@ class Rule(Frozen):
         return f"{self.verdict} {self.tool}{what}"
 
 
+def closed_paths(rules: Iterable[Rule], role: str) -> tuple[str, ...]:
+    """Patterns of paths that are denied to every tool of `role`: what commands must not change either."""
+    closed = (rule for rule in rules if (rule.verdict, rule.tool, rule.command) == ("deny", "*", None))
+    return tuple(rule.path for rule in closed if rule.path is not None and rule.role in (None, role))
+
+
 class Ruling(Frozen):
     """What the rules say of one call, and which of them says it; no verdict where none speaks of it."""
 

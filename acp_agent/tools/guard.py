@@ -330,18 +330,19 @@ async def open_tools(
     workspace = Workspace.at(root)
     governed = await anyio.to_thread.run_sync(gate_files, tuple(gates), workspace.root)
     kept = tuple(workspace.absolute(path) for path in governed)
+    own = sandbox or Sandbox()
     choose = partial(
         standard_tools,
         workspace,
         read_only=read_only,
         unattended=unattended,
         patches=patches,
-        sandbox=replace(sandbox or Sandbox(), protected=kept, protect=protect),
+        sandbox=replace(own, protected=kept, protect=(*own.protect, *protect)),
         outlet=outlet,
     )
     usual = await anyio.to_thread.run_sync(choose)
     offered = [*usual, *(tool for tool in extra if not read_only or tool.risk == Risk.READ)]
-    level = await anyio.to_thread.run_sync(level_for, sandbox or Sandbox())
+    level = await anyio.to_thread.run_sync(level_for, own)
     scales = Scales(level or "", governed, protect, Surroundings(workspace, private))
     return Guard(
         {tool.name: tool for tool in offered},

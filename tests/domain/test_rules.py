@@ -18,7 +18,7 @@ from acp_agent.domain.always import (
 )
 from acp_agent.domain.patterns import command_fits, command_may_be, path_fits, path_may_be
 from acp_agent.domain.policy import POLICIES, InForce, Mode, judge
-from acp_agent.domain.rules import Rule, ruled
+from acp_agent.domain.rules import Rule, closed_paths, ruled
 from acp_agent.domain.taint import ALL, closes_the_circle, is_private
 from acp_agent.domain.tool import Risk
 from acp_agent.domain.weight import Weight
@@ -224,3 +224,15 @@ def test_files_that_are_not_for_others(path: str) -> None:
 )
 def test_files_that_only_look_like_it(path: str) -> None:
     assert not is_private(path)
+
+
+def test_paths_are_closed_by_denials_for_every_tool_alone() -> None:
+    rules = [
+        Rule(verdict="deny", path="infra/**"),
+        Rule(verdict="deny", path="docs/**", tool="write_file"),
+        Rule(verdict="deny", path="ci/**", role="reviewer"),
+        Rule(verdict="ask", path="src/**"),
+        Rule(verdict="deny", command="git push *"),
+    ]
+    assert closed_paths(rules, "coder") == ("infra/**",)
+    assert closed_paths(rules, "reviewer") == ("infra/**", "ci/**")

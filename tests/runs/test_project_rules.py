@@ -63,6 +63,24 @@ async def test_its_rules_hold_in_a_conversation_whatever_the_user_allows(open_ag
     assert (project / "src" / "main.py").exists()
 
 
+@pytest.mark.bwrap
+async def test_a_path_that_is_denied_to_every_tool_is_read_only_for_commands(
+    open_agent: OpenAgent, project: Path
+) -> None:
+    (project / "projects.toml").write_text(PROJECTS)
+    (project / "infra").mkdir()
+    (project / "infra/main.tf").write_text("mine")
+    command = "cat infra/main.tf; echo x > infra/main.tf; echo x > infra/new.tf; mv infra away; true"
+    steps = [Step(tools=[("shell", {"command": command})]), Step(text="Done.")]
+    with ModelServer([Rule(turns=steps)]) as server:
+        async with open_agent(server) as app:
+            state, _ = await talk(app, project)
+    (told,) = (message.text for message in state.messages if message.role == "tool")
+    assert told.count("Read-only file system") == 2
+    assert told.startswith("mine")
+    assert [path.name for path in (project / "infra").iterdir()] == ["main.tf"]
+
+
 PROTECTING = """\
 version = 1
 [defaults]
