@@ -86,8 +86,11 @@ def test_of_several_that_resume_at_once_each_run_has_one_driver(tmp_path: Path) 
 
 
 @pytest.mark.bwrap
-@pytest.mark.parametrize("during", [in_a("model_called"), in_a("tool_started", "shell")], ids=["model", "shell"])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "term"])
+@pytest.mark.parametrize(
+    ("during", "number", "code"),
+    [(in_a("model_called"), signal.SIGINT, 130), (in_a("tool_started", "shell"), signal.SIGTERM, 143)],
+    ids=["ctrl-c in a model call", "term in a command"],
+)
 def test_an_interrupted_batch_can_be_resumed(
     tmp_path: Path, during: Callable[[Record], bool], number: signal.Signals, code: int
 ) -> None:

@@ -70,7 +70,7 @@ class Battered:
         assert self.process.stdin is not None
         self.process.stdin.close()
         try:
-            code = self.process.wait(5)
+            code = self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.problems.append("it does not end")
             self.process.kill()

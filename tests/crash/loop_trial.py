@@ -37,7 +37,7 @@ Add a part and count it.
 """
 BAD_EVERY = 4
 """Each so-manieth iteration is one that the gate refuses."""
-SETTLING = 10.0
+SETTLING = 30.0
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A sample of the campaign `kill_run`: four projects at once, killed at random, resumed, killed again."""
+"""A sample of the campaign `kill_run`: two projects at once, killed at random, resumed, killed again."""
 
 from itertools import count
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from tests.crash.trial import calibrate, trial
 
 KILLS = 3
+NAMES = ("alpha", "beta")
 SEED = 20_260_101
 
 
@@ -15,12 +16,12 @@ SEED = 20_260_101
 @pytest.mark.bwrap
 @pytest.mark.slow
 def test_a_batch_that_is_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    window, problems = calibrate(tmp_path / "calibration")
+    window, problems = calibrate(tmp_path / "calibration", NAMES)
     assert problems == []
     kills = 0
     for seed in count(SEED):
-        outcome = trial(tmp_path / f"trial-{seed}", seed, window)
-        assert outcome.problems == [], f"scripts/campaign kill_run --n 1 --seed {seed}"
+        outcome = trial(tmp_path / f"trial-{seed}", seed, window, NAMES)
+        assert outcome.problems == [], f"seed {seed}"
         kills += len(outcome.kills)
         if kills >= KILLS:
             break

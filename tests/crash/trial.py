@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -20,11 +20,11 @@ from tests.crash.world import PATIENCE, Record, World, children
 
 NAMES = ("alpha", "beta", "gamma", "delta")
 MOST_COMMANDS = 40
-MOST_WRITES = 160
-"""About as many events as an undisturbed batch writes."""
-MOST_GITS = 20
-"""About as many processes of git as can be seen passing by in an undisturbed batch."""
-SETTLING = 5.0
+MOST_WRITES = 40
+"""About as many events as an undisturbed run writes."""
+MOST_GITS = 5
+"""About as many processes of git as can be seen passing by in an undisturbed run."""
+SETTLING = 30.0
 """Seconds in which what a killed process started must have ended."""
 
 
@@ -197,12 +197,12 @@ class Trial:
     def _take_aim(self, aim: Aim, process: Victim) -> bool:
         """Wait for the moment; false when the process ended before it came."""
         if aim == "write":
-            wanted = self.world.written() + self.random.randint(1, MOST_WRITES)
+            wanted = self.world.written() + self.random.randint(1, MOST_WRITES * len(self.world.names))
             return _comes(process, lambda: self.world.written() >= wanted)
         if aim == "time":
             return process.wait_until_elapsed(self.window.draw(self.random))
         seen: set[str] = set()
-        wanted = self.random.randint(1, MOST_GITS)
+        wanted = self.random.randint(1, MOST_GITS * len(self.world.names))
 
         def is_running() -> bool:
             running = children(process.pid, "git")
@@ -269,17 +269,17 @@ def _found(record: Record) -> tuple[str, ...]:
     return tuple(places) or (("all runs over",) if record.runs else ("before the batch",))
 
 
-def trial(root: Path, seed: int, window: Window, most_kills: int = 4) -> Outcome:
+def trial(root: Path, seed: int, window: Window, names: Sequence[str] = NAMES) -> Outcome:
     """A whole trial in a new world below `root`, drawn from `seed`."""
     random = Random(seed)
     pace = Pace(random.uniform(0.0, 0.06), random.choice((0.0, 0.002, 0.004)), random.uniform(0.01, 0.08))
-    with World(root, NAMES, rules(NAMES, pace), FILES) as world:
-        return Trial(world, random, window, most_kills).run()
+    with World(root, names, rules(names, pace), FILES) as world:
+        return Trial(world, random, window).run()
 
 
-def calibrate(root: Path) -> tuple[Window, list[str]]:
+def calibrate(root: Path, names: Sequence[str] = NAMES) -> tuple[Window, list[str]]:
     """The window of kills on this machine, from a run that nobody disturbs, and what is wrong even with that one."""
-    with World(root, NAMES, rules(NAMES, Pace()), FILES) as world:
+    with World(root, names, rules(names, Pace()), FILES) as world:
         started = time.time()
         ending = world.acp("run", PROMPT, "--all", "--yes", "-o", "quiet")
         record = world.record()

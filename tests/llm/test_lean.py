@@ -148,8 +148,9 @@ async def test_silence_is_a_timeout(request_of: RequestOf, gateway_of: GatewayOf
 
 
 async def test_a_slow_stream_is_not_silent(request_of: RequestOf, gateway_of: GatewayOf) -> None:
-    with ModelServer([Step(text="x" * 160, gap=0.05)]) as server:
-        reply, _ = await reply_of(gateway_of(server.url), request_of(timeout=0.4))
+    # As a whole it takes longer than it may be silent; each gap is far shorter.
+    with ModelServer([Step(text="x" * 160, chunk=8, gap=0.1)]) as server:
+        reply, _ = await reply_of(gateway_of(server.url), request_of(timeout=1.5))
     assert len(reply.message.text) == 160
 
 

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from acp_agent.domain.errors import ModelError, ModelFault
-from acp_agent.domain.message import AssistantMessage, Reply, ToolCall, Usage, Word
+from acp_agent.domain.message import AssistantMessage, Reply, ToolCall, Usage, UserMessage, Word
 from acp_agent.domain.ports import ModelRequest
 from acp_agent.domain.tool import Risk, ToolSpec
 from acp_agent.llm.gateway import Gateway
@@ -29,6 +29,20 @@ READ = ToolSpec(name="read_file", description="Read.", parameters={"type": "obje
 
 RequestOf = Callable[..., ModelRequest]
 GatewayOf = Callable[..., Gateway]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def called_once(clean_environment: None) -> None:
+    """The first call imports for longer than some tests let it be silent; the event loop stands still meanwhile."""
+
+    async def call(url: str) -> None:
+        provider = Provider(name="openai", base_url=url, kind="litellm", keys=(SecretStr(KEY),))
+        gateway = Gateway({"openai": provider}, PriceTable())
+        await gateway.reply(ModelRequest(model="openai/m", messages=(UserMessage(text="hi"),)), lambda word: None)
+        await gateway.aclose()
+
+    with ModelServer([Step(text="x")]) as server:
+        anyio.run(call, server.url)
 
 
 async def reply_of(gateway: Gateway, request: ModelRequest) -> tuple[Reply, list[Word]]:
@@ -133,8 +147,9 @@ async def test_a_stream_that_ends_without_saying_so_is_cut(
 
 
 async def test_a_slow_stream_is_not_silent(request_of: RequestOf, gateway_of: GatewayOf) -> None:
-    with ModelServer([Step(text="x" * 160, gap=0.1)]) as server:
-        reply, _ = await reply_of(gateway_of(server.url, kind="litellm"), request_of(timeout=0.6))
+    # As a whole it takes longer than it may be silent; each gap is far shorter.
+    with ModelServer([Step(text="x" * 160, chunk=8, gap=0.1)]) as server:
+        reply, _ = await reply_of(gateway_of(server.url, kind="litellm"), request_of(timeout=1.5))
     assert len(reply.message.text) == 160
 
 

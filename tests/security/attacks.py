@@ -321,7 +321,7 @@ async def _(world: World) -> bool:
         "        if os.fork() == 0:\n            time.sleep(30)\n            os._exit(0)\n        count += 1\n"
         "except OSError:\n    pass\nprint(count, flush=True)\nos.kill(0, 9)"
     )
-    ended = await world.command(python(program), timeout=10)
+    ended = await world.command(python(program), timeout=60)
     count = re.match(r"\d+", ended.output)
     return ended.stopped == "processes" or (count is not None and int(count[0]) <= LIMITS.processes)
 

@@ -53,7 +53,7 @@ class World:
         """Where the unix socket `name` (run, library) lies."""
         return str(getattr(self, name).getsockname())
 
-    async def command(self, command: str, timeout: float = 20, limits: Limits = LIMITS) -> CommandResult:
+    async def command(self, command: str, timeout: float = 60, limits: Limits = LIMITS) -> CommandResult:
         """Run a command as the agent would, at this world's level."""
         sandbox = Sandbox(level="off" if self.level == "none" else "required", state=self.base / "state", limits=limits)
         ended = await run_command(command, workspace=self.root, timeout=timeout, sandbox=sandbox)

@@ -147,7 +147,7 @@ async def test_an_agent_between_two_files_does_its_work_and_ends(desk_of: DeskOf
     source.write_text("".join(json.dumps({"jsonrpc": "2.0", **message}) + "\n" for message in asked), "utf-8")
     with source.open("rb") as stdin, target.open("wb") as stdout:
         process = await asyncio.create_subprocess_exec(*COMMAND, env=desk.environment, stdin=stdin, stdout=stdout)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
     answers = [json.loads(line) for line in target.read_text("utf-8").splitlines()]
     assert sorted(answer["id"] for answer in answers if "result" in answer) == [0, 1, 2]
 
@@ -169,7 +169,7 @@ async def test_an_agent_whose_reader_is_gone_ends_and_keeps_its_record(desk_of: 
     with os.fdopen(mine, "rb") as output:
         while b"agent_message_chunk" not in await asyncio.to_thread(output.readline):
             continue
-    assert await asyncio.wait_for(process.wait(), 10) in (0, 1)
+    assert await asyncio.wait_for(process.wait(), 60) in (0, 1)
     process.stdin.close()
     assert _open_calls(desk) == []
     await _taken_up(desk, session)

@@ -45,7 +45,7 @@ def _install(place: Path) -> None:
     place.mkdir(parents=True)
     for name in ("package.json", LOCK.name):
         shutil.copy(HERE / name, place)
-    ended = subprocess.run(INSTALL, cwd=place, capture_output=True, text=True, timeout=110, check=False)
+    ended = subprocess.run(INSTALL, cwd=place, capture_output=True, text=True, timeout=240, check=False)
     if ended.returncode and UNREACHABLE.search(ended.stderr):
         pytest.skip("node: the npm registry cannot be reached")
     assert ended.returncode == 0, ended.stderr

@@ -57,6 +57,16 @@ async def chunks(say: Say, rest: str) -> None:
         say(f"{number} ")
 
 
+async def flood(say: Say, rest: str) -> None:
+    import anyio.lowlevel
+
+    for number in range(int(rest)):
+        say(f"{number} ")
+        if number % 100 == 0:
+            await anyio.lowlevel.checkpoint()
+    print("all said", file=sys.stderr, flush=True)
+
+
 async def large(say: Say, rest: str) -> None:
     say("x" * int(rest))
 
@@ -105,7 +115,7 @@ async def crash(say: Say, rest: str) -> None:
     raise RuntimeError("a bug")
 
 
-DEEDS = {deed.__name__: deed for deed in (chunks, large, echo, noise, hang, block, shield, crash)}
+DEEDS = {deed.__name__: deed for deed in (chunks, flood, large, echo, noise, hang, block, shield, crash)}
 
 
 if __name__ == "__main__":
