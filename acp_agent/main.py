@@ -3,11 +3,15 @@
 import atexit
 import gc
 import sys
+from importlib import import_module
+from types import ModuleType
+
+_PLUGINS = "pydantic.plugin._loader"
 
 
 def main() -> None:
     """`acp`: run the command line of this process and exit with its code."""
-    _collect_rarely()
+    _start_fast()
     if sys.argv[1:] == ["serve"]:
         _serve_stdio()
     from acp_agent.surfaces.cli.entry import run_command_line
@@ -17,7 +21,7 @@ def main() -> None:
 
 def serve() -> None:
     """`acp-agent`: the same as `acp serve`, which may be its first word."""
-    _collect_rarely()
+    _start_fast()
     words = sys.argv[1:]
     if words[:1] == ["serve"]:
         del words[0]
@@ -26,6 +30,26 @@ def serve() -> None:
     from acp_agent.surfaces.cli.entry import run_command_line
 
     sys.exit(run_command_line(["serve", *words]))
+
+
+def _start_fast() -> None:
+    _collect_rarely()
+    _without_plugins()
+
+
+def _without_plugins() -> None:
+    """Make no first model of pydantic look through all that is installed for plugins, which takes 50 ms; we want none.
+
+    Whatever else is asked of the module that does it, the real one answers.
+    """
+    loader = ModuleType(_PLUGINS)
+
+    def real(name: str) -> object:
+        del sys.modules[_PLUGINS]
+        return getattr(import_module(_PLUGINS), name)
+
+    vars(loader).update(get_plugins=tuple, __getattr__=real)
+    sys.modules[_PLUGINS] = loader
 
 
 def _collect_rarely() -> None:

@@ -1,7 +1,7 @@
 """The Protocols that packages of one row need from each other; `app` hands each the others behind them."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from acp_agent.domain.base import Frozen
 from acp_agent.domain.budget import Cap, Quote, Reservation, Settlement
@@ -183,7 +183,7 @@ class Claim(Frozen):
     takeovers: int = 0
 
 
-class NewStream(Frozen):
+class NewStream(NamedTuple):
     """A stream to open: its first facts, and the budgets that begin with it. `kind` is `run`, `batch` or `session`."""
 
     stream_id: str
@@ -192,7 +192,7 @@ class NewStream(Frozen):
     caps: tuple[Cap, ...] = ()
 
 
-class Pulse(Frozen):
+class Pulse(NamedTuple):
     """What a renewal of leases says of one stream: its last `seq`; a lost one has `fence` of another driver."""
 
     stream_id: str

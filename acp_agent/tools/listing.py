@@ -4,12 +4,11 @@ import os
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pathspec import GitIgnoreSpec
 from pydantic import Field
 
 from acp_agent.domain.errors import ToolError
@@ -18,6 +17,9 @@ from acp_agent.tools.files import PATH_NAMES
 from acp_agent.tools.registry import Arguments, other_names, tool
 from acp_agent.tools.repository import Repository, git_argv, git_environment, literally
 from acp_agent.tools.workspace import Workspace, is_git_name, printable
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 MAX_LISTED = 1000
 MAX_WALKED = 100_000
@@ -74,11 +76,11 @@ def files_below(workspace: Workspace, path: str, glob: str | None) -> list[str]:
     return sorted(printable(name) for name in names)
 
 
-def glob_spec(glob: str) -> GitIgnoreSpec:
+def glob_spec(glob: str) -> "GitIgnoreSpec":
     """The glob as a pattern of .gitignore, relative to a directory. Raises ToolError(kind="invalid_glob")."""
     patterns = [pattern.removeprefix("./") for pattern in alternatives(glob)]
     try:
-        return GitIgnoreSpec.from_lines("\\" + text if text[:1] in ("!", "#") else text for text in patterns)
+        return _spec("\\" + text if text[:1] in ("!", "#") else text for text in patterns)
     except ValueError as error:
         raise ToolError(f"The glob {glob!r} is invalid: {error}.", kind="invalid_glob") from None
 
@@ -162,7 +164,14 @@ def _walked(workspace: Workspace, path: str) -> Iterator[str]:
                 yield name
 
 
-Rules = tuple[str, GitIgnoreSpec]
+def _spec(lines: Iterable[str]) -> "GitIgnoreSpec":
+    # Where git is, the rules of .gitignore are mostly git's to know.
+    from pathspec import GitIgnoreSpec
+
+    return GitIgnoreSpec.from_lines(lines)
+
+
+Rules = tuple[str, "GitIgnoreSpec"]
 
 
 def _ancestors(folder: str) -> list[str]:
@@ -174,7 +183,7 @@ def _ancestors(folder: str) -> list[str]:
 def _rules_of(workspace: Workspace, folder: str) -> Rules | None:
     try:
         data = workspace.read(f"{folder}/.gitignore" if folder else ".gitignore")
-        return folder, GitIgnoreSpec.from_lines(data.decode(errors="replace").splitlines())
+        return folder, _spec(data.decode(errors="replace").splitlines())
     except (ToolError, ValueError):
         return None
 
