@@ -41,6 +41,7 @@ limits = options.stacked(
     click.option("--model", metavar="MODEL", shell_complete=complete.models, help="A model or an alias of the config."),
     click.option("--fresh", is_flag=True, help="Begin a new loop; by default the last one of that name goes on."),
     click.option("--once", is_flag=True, help="One iteration."),
+    click.option("--watch", is_flag=True, help="One iteration whenever files of the project change, until Ctrl-C."),
 )
 
 

@@ -162,7 +162,9 @@ def resume_loop(row: "LoopRow", output: str, out: str | None) -> int:
     from acp_agent.surfaces.cli.loop_run import run_loop
 
     ask = LoopAsk(name=row.name, projects_file=row.place)
-    return anyio.run(run_loop, ask, {"until": None, "output": output, "out": out, "fresh": False, "once": False})
+    return anyio.run(
+        run_loop, ask, {"until": None, "output": output, "out": out, "fresh": False, "once": False, "watch": False}
+    )
 
 
 def _loop_of(name: str) -> "LoopRow":

@@ -5,8 +5,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import anyio
 import click
@@ -27,6 +28,9 @@ from acp_agent.surfaces.cli.watch import can_move_the_cursor
 if TYPE_CHECKING:
     from acp_agent.app import App
     from acp_agent.domain.events import Event
+    from acp_agent.domain.loop import LoopState
+    from acp_agent.loops.driver import Invocation
+    from acp_agent.loops.loops import Ready
     from acp_agent.loops.notify import Notify
     from acp_agent.loops.resolve import LoopAsk
 
@@ -115,11 +119,10 @@ async def run_loop(ask: "LoopAsk", given: Mapping[str, Any]) -> int:
     """Start the loop or go on with it, drive it, and write its report; returns the exit code."""
     from acp_agent.app import open_app
     from acp_agent.loops.driver import Invocation
-    from acp_agent.loops.loops import exit_of
-    from acp_agent.loops.notify import Notify
 
     until = until_of(given["until"], time.time())
-    output = given["output"]
+    if given["watch"] and given["once"]:
+        raise UsageError("--watch and --once do not go together", hint="--watch goes on until Ctrl-C or --until")
     async with open_app(os.environ, Path.cwd()) as app:
         loops = app.loops()
         with result_stream(given["out"]) as stream:
@@ -128,33 +131,80 @@ async def run_loop(ask: "LoopAsk", given: Mapping[str, Any]) -> int:
             if resolved.many:
                 from acp_agent.surfaces.cli.loop_fleet import run_fleet
 
+                if given["watch"]:
+                    raise UsageError(
+                        "--watch is for a loop over one project", hint="name one with project = in its file"
+                    )
                 return await run_fleet(app, ask, resolved, invocation, given, stream)
-            ready = await loops.ready(ask, fresh=given["fresh"])
-            if output not in ("quiet", "jsonl"):
-                begun = "begins" if ready.fresh else "goes on"
-                click.echo(f"loop: {ready.loop_id} {begun}", err=True)
-                for warning in ready.warnings:
-                    click.echo(f"warning: {one_line(warning)}", err=True)
-            view = LoopView(ready.loop_id)
-            watcher = _watcher(output, view, lambda line: click.echo(line, file=stream))
-            for event in await app.journal.events(ready.loop_id):
-                _tell(view, None, event)
-            notify = Notify.from_env(os.environ, os.getpid())
-            notify.send("READY=1", f"STATUS={view.name}: begins")
-            driven, why = await _drive(app, view, watcher, invocation, notify)
-            notify.send("STOPPING=1", f"STATUS={view.name}: {view.status} {view.reason}")
-            code, reason = exit_of(await loops.state(ready.loop_id), why)
-            if driven.exit_code is not None:
-                code, reason = driven.exit_code, "interrupted"
-            interrupted = driven.exit_code is not None or why in ("deadline", "once")
-            if output == "json":
-                document = loop_document(view, int(code), reason)
-                click.echo(json.dumps(document, ensure_ascii=True, indent=2, default=str), file=stream)
-            elif output not in ("jsonl", "quiet"):
-                click.echo(report(view, stream, interrupted=interrupted), file=stream)
-            if driven.exit_code is not None and output != "quiet":
-                click.echo(f"interrupted; continue with: acp loop {one_line(view.name)}", err=True)
-            return int(code)
+            seat = Seat(app, given["output"], stream)
+            if given["watch"]:
+                from acp_agent.surfaces.cli.loop_watch import watch_loop
+
+                return seat.end(await watch_loop(seat, ask, until, fresh=given["fresh"]))
+            return seat.end(await seat.drive(await loops.ready(ask, fresh=given["fresh"]), invocation))
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How driving a loop stopped: `why` in one word, `state` as it is on record."""
+
+    view: LoopView
+    driven: Driven
+    why: str
+    state: "LoopState"
+
+
+class Seat:
+    """Where a person sits: what they see of a loop that is driven, and what they are told at the end."""
+
+    def __init__(self, app: "App", output: str, stream: IO[str]) -> None:
+        from acp_agent.loops.notify import Notify
+
+        self.app = app
+        self.output = output
+        self._stream = stream
+        self._notify = Notify.from_env(os.environ, os.getpid())
+        self._shown = ""
+
+    async def drive(self, ready: "Ready", invocation: "Invocation") -> Turn:
+        """Drive the loop until it ends, waits or is interrupted."""
+        loop_id = ready.loop_id
+        if loop_id != self._shown:
+            self.say(f"loop: {loop_id} {'begins' if ready.fresh else 'goes on'}")
+            for warning in ready.warnings:
+                self.say(f"warning: {one_line(warning)}")
+        self._shown = loop_id
+        view = LoopView(loop_id)
+        watcher = _watcher(self.output, view, lambda line: click.echo(line, file=self._stream))
+        for event in await self.app.journal.events(loop_id):
+            _tell(view, None, event)
+        self._notify.send("READY=1", f"STATUS={view.name}: begins")
+        driven, why = await _drive(self.app, view, watcher, invocation, self._notify)
+        return Turn(view, driven, why, await self.app.loops().state(loop_id))
+
+    def say(self, line: str) -> None:
+        """A line on stderr, where somebody reads it."""
+        if self.output not in ("quiet", "jsonl"):
+            click.echo(line, err=True)
+
+    def end(self, turn: Turn) -> int:
+        """Write the report; returns the exit code."""
+        from acp_agent.loops.loops import exit_of
+
+        view, driven = turn.view, turn.driven
+        self._notify.send("STOPPING=1", f"STATUS={view.name}: {view.status} {view.reason}")
+        code, reason = exit_of(turn.state, turn.why)
+        if driven.exit_code is not None:
+            code, reason = driven.exit_code, "interrupted"
+        interrupted = driven.exit_code is not None or turn.why in ("deadline", "once")
+        if self.output == "json":
+            document = loop_document(view, int(code), reason)
+            click.echo(json.dumps(document, ensure_ascii=True, indent=2, default=str), file=self._stream)
+        elif self.output not in ("jsonl", "quiet"):
+            click.echo(report(view, self._stream, interrupted=interrupted), file=self._stream)
+        if driven.exit_code is not None and self.output != "quiet":
+            click.echo(f"interrupted; continue with: acp loop {one_line(view.name)}", err=True)
+        return int(code)
 
 
 async def _drive(
