@@ -7,6 +7,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
+from acp_agent.domain.secret_shapes import begins
+
 MIN_LENGTH = 8
 """Shorter secrets would mask plain words."""
 _BREAK = re.compile(r"\\+(?=[nr\r\n])|(?<=\\)[nr]|[\r\n]")
@@ -35,6 +37,8 @@ class Forms:
             for start in (form[:2], form[0]):
                 self._by_start.setdefault(start, []).append(form)
         self._longest = max(map(len, whole), default=0)
+        first, second = (_one_of(form[place] for form in whole | joined if len(form) >= MIN_LENGTH) for place in (0, 1))
+        self._begin = re.compile(rf"{first}(?:{second}|\Z)")
 
     def spans(self, text: str, start: int = 0, *, labelled: bool = False) -> Iterator[tuple[int, int]]:
         """Every place of a form that begins at `start` or later; in no order, and they may overlap.
@@ -74,7 +78,7 @@ class Forms:
             return list(self._whole_spans(text, start, _BREAK)), undecided
         found: list[tuple[int, int]] = []
         undecided = len(text)
-        for at in range(start, len(text)):
+        for at in begins(self._begin, text, start):
             for form in self._by_start.get(text[at : at + 2], ()):
                 if text.startswith(form, at):
                     found.append((at, at + len(form)))
@@ -124,6 +128,12 @@ def forms_of(secret: str) -> set[str]:
 
 def _lower_escapes(text: str) -> str:
     return re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), text)
+
+
+def _one_of(characters: Iterable[str]) -> str:
+    """A pattern of one of `characters`; of nothing at all where there are none."""
+    escaped = "".join(re.escape(one) for one in sorted(set(characters)))
+    return f"[{escaped}]" if escaped else "(?!)"
 
 
 def _found(forms: Iterable[str], text: str, start: int) -> Iterator[tuple[int, int]]:

@@ -189,17 +189,22 @@ def _by_head() -> dict[str, tuple[Shape, ...]]:
     return {head: tuple(shape for shape in SHAPES if shape.head == head) for head in heads}
 
 
-def _parts_of_heads() -> dict[str, tuple[tuple[str, str], ...]]:
-    """By its last character: every part that a head begins with and what must stand before it, longer parts first."""
+def _parts_of_heads() -> dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]]:
+    """By its last character: the parts that heads begin with; and each with what must stand before it, longer first."""
     parts = {(shape.head[:length], shape.begin) for shape in SHAPES for length in range(1, len(shape.head))}
     found: dict[str, list[tuple[str, str]]] = {}
     for part in sorted(parts, key=lambda part: -len(part[0])):
         found.setdefault(part[0][-1], []).append(part)
-    return {last: tuple(those) for last, those in found.items()}
+    return {last: (tuple(part for part, _ in those), tuple(those)) for last, those in found.items()}
 
 
 _BY_HEAD = _by_head()
 _HEADS_BY_THREE = {head[:3]: tuple(one for one in _BY_HEAD if one[:3] == head[:3]) for head in _BY_HEAD}
+_HEAD_BEGINS = re.compile(
+    "".join(
+        f"[{''.join(re.escape(one) for one in sorted(set(those)))}]" for those in zip(*_HEADS_BY_THREE, strict=True)
+    )
+)
 _SHORT = 256
 """Characters up to which it is cheaper to look at each place for the heads than for each head at all places."""
 _PARTS = _parts_of_heads()
@@ -235,11 +240,23 @@ def _matches(text: str, heads: Iterable[tuple[Shape, int]]) -> Iterator[Span]:
 def _heads(text: str, start: int) -> Iterator[tuple[Shape, int]]:
     """Every head in `text` from `start` on, as the beginning of each shape that has it."""
     if len(text) - start <= _SHORT:
-        places = ((head, at) for at in range(start, len(text)) for head in _HEADS_BY_THREE.get(text[at : at + 3], ()))
+        places = (
+            (head, at)
+            for at in begins(_HEAD_BEGINS, text, start)
+            for head in _HEADS_BY_THREE.get(text[at : at + 3], ())
+        )
         found = ((head, at) for head, at in places if text.startswith(head, at))
     else:
         found = ((head, at) for head in _BY_HEAD for at in _places(text, head, start))
     return ((shape, at) for head, at in found for shape in _BY_HEAD[head])
+
+
+def begins(pattern: re.Pattern[str], text: str, start: int) -> Iterator[int]:
+    """Every place from `start` on where `pattern` matches, also within another match."""
+    match = pattern.search(text, start)
+    while match:
+        yield match.start()
+        match = pattern.search(text, match.start() + 1)
 
 
 def _places(text: str, head: str, start: int) -> Iterator[int]:
@@ -251,7 +268,10 @@ def _places(text: str, head: str, start: int) -> Iterator[int]:
 
 def _part_of_a_head(text: str, start: int) -> int:
     """Where the longest part of a head begins that `text` ends with."""
-    for part, begin in _PARTS.get(text[-1:], ()):
+    parts, with_begins = _PARTS.get(text[-1:], ((), ()))
+    if not text.endswith(parts):
+        return len(text)
+    for part, begin in with_begins:
         at = len(text) - len(part)
         if at >= start and text.endswith(part) and re.compile(begin).match(text, at):
             return at
