@@ -104,7 +104,7 @@ class LoopPlace:
         made = await found.checkout.commit("commit-tree", tree, "-p", base, "-F", "-", stdin=message.encode())
         ref = found.checkout.place.ref
         await git(self.work.root, "update-ref", "-m", f"acp loop {self.loop_id}", ref, made.text, base)
-        found.keep()
+        await found.keep()
         return made.text
 
     async def remove(self) -> None:
@@ -112,6 +112,7 @@ class LoopPlace:
         for workplace, name in ((self.work, "work"), (self.judge, "judge")):
             await remove_checkout(Place.of(workplace), self.ref("leftover", name), self.loop_id)
             LoopTree.forget(workplace)
+        await git(self.work.root, "update-ref", "-d", self.ref("candidate", "now"))
 
     def path(self) -> str:
         """Where the agent's tools work."""

@@ -78,11 +78,12 @@ class LoopTree:
         await checkout.stage(status.changes, candidate)
         return (await checkout.git("write-tree", index=candidate)).text
 
-    def keep(self) -> None:
+    async def keep(self) -> None:
         """What was captured is the base now: then nothing differs from it. Where it is not, `stand` sees that."""
         candidate = _candidate(self._own)
         if candidate.exists():
             candidate.replace(self._own)
+            await anyio.to_thread.run_sync(self._show_index)
 
     async def _stands(self, commit: str, branch: str | None) -> bool:
         head = (self.checkout.private / "HEAD").read_text("utf-8", "replace").strip()

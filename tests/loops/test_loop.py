@@ -242,6 +242,8 @@ async def test_what_a_loop_accepted_is_merged_by_a_person(world: MakeWorld) -> N
             loops = app.loops()
             assert "+4" in await loops.diff(found.state.loop_id)
             head = await loops.accept(found.state.loop_id)
+            # Nothing was left, so nothing is kept besides what was accepted.
+            assert git(w.repo, "for-each-ref", "refs/acp") == ""
             assert git(w.repo, "rev-parse", "main") == head
             assert (w.repo / "n.txt").read_text() == "4\n"
             assert (await told(app, found.state.loop_id)).view.landed == "accepted"

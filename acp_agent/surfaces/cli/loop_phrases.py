@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from acp_agent.surfaces.cli.formats import changes, money, some
+from acp_agent.surfaces.cli.formats import changes, clock, money, some
 
 Data = Mapping[str, Any]
 
@@ -13,6 +13,11 @@ QUIET_OF_LOOPS = frozenset({"iteration_prepared", "iteration_started", "done_che
 
 def _ran(data: Data) -> str:
     return f"run {data['run_id']} ended: {data['reason']} ({money(data['cost'], data['cost_known'])})"
+
+
+def _salvaged(data: Data) -> str:
+    when = f"again, not before {clock(data['until'])}" if data["until"] else "again"
+    return f"{when}: {data['why']}" + (f" (kept: {data['ref']})" if data["ref"] else "")
 
 
 def _captured(data: Data) -> str:
@@ -47,7 +52,7 @@ LOOP_PHRASES: Mapping[str, Callable[[Data], str]] = {
     "iteration_prepared": lambda data: f"clean at {data['base'][:12]}",
     "iteration_started": lambda data: f"works as {data['run_id']}",
     "iteration_ran": _ran,
-    "iteration_salvaged": lambda data: f"again: {data['why']}" + (f" (kept: {data['ref']})" if data["ref"] else ""),
+    "iteration_salvaged": _salvaged,
     "iteration_captured": _captured,
     "metric_measured": _measured,
     "done_checked": lambda data: f"goal {'reached' if data['met'] else 'not reached'}: {data['detail']}",

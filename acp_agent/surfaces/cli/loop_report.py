@@ -108,7 +108,9 @@ def _refused_line(turn: Turn, unicode: bool) -> str:
 def _remarks(view: LoopView) -> Iterator[str]:
     if view.salvages:
         number = some(len(view.salvages), "attempt")
-        yield f"{number} cut off and begun again; what they left: refs/acp/salvage/{view.loop_id}/"
+        left = any(salvage["ref"] for salvage in view.salvages)
+        where = f"; what they left: refs/acp/salvage/{view.loop_id}/" if left else ", with nothing left behind"
+        yield f"{number} cut off and begun again{where}"
     if view.rejected:
         yield f"rejected changes are kept: git show refs/acp/rejected/{view.loop_id}/N"
     if len(view.rotations) > 1:
