@@ -1,7 +1,8 @@
 """How patterns match commands and paths: the same for config files and for what is allowed always."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
@@ -39,24 +40,41 @@ def path_fits(pattern: str, path: str) -> bool:
 
 def path_may_be(pattern: str, path: str) -> bool:
     """As `path_fits`, but for rules that forbid: names are compared as the most lenient file system would."""
-    wanted = tuple(plain_name(part) if part != "**" else part for part in _path_pattern(pattern))
-    return _path_fits(wanted, tuple(map(plain_name, path.split("/"))))
+    return _path_fits(_lenient_pattern(pattern), tuple(map(_plain_name, path.split("/"))))
 
 
-def covers(pattern: str, folder: str) -> bool:
-    """Whether `path_may_be` holds for whatever may lie in `folder`."""
-    # No pattern but a wildcard for all names fits this one.
-    return path_may_be(pattern, f"{folder}/{_NOBODYS_NAME}")
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How far a path got in patterns that forbid, as `path_may_be` reads them: name by name, as a walk goes down.
 
+    `fits`: it is what one of them says. `_open` are the patterns that something below it may be, and how far.
+    """
 
-def may_hold(pattern: str, folder: str) -> bool:
-    """Whether `path_may_be` may hold for something in `folder`, so that it is worth looking into."""
-    for want, part in zip(_path_pattern(pattern), folder.split("/"), strict=False):
-        if want == "**":
-            return True
-        if not fnmatchcase(plain_name(part), plain_name(want)):
-            return False
-    return True
+    _open: tuple[tuple[tuple[str, ...], frozenset[int]], ...]
+    fits: bool = False
+
+    @classmethod
+    def of(cls, patterns: Iterable[str]) -> "Way":
+        """The way of the workspace itself."""
+        return cls(tuple((_lenient_pattern(pattern), frozenset({0})) for pattern in patterns))
+
+    def into(self, name: str) -> "Way":
+        """The way of `name` in the folder."""
+        part = _plain_name(name)
+        going = [(wanted, _advanced(wanted, reachable, part)) for wanted, reachable in self._open]
+        fits = any(len(wanted) in reachable for wanted, reachable in going)
+        return Way(tuple(one for one in going if one[1]), fits)
+
+    @property
+    def leads_on(self) -> bool:
+        """Whether something below may fit, so that it is worth looking into."""
+        return bool(self._open)
+
+    @property
+    def covers(self) -> bool:
+        """Whether whatever lies in the folder fits."""
+        # No pattern but a wildcard for all names fits this one.
+        return self.into(_NOBODYS_NAME).fits
 
 
 def seen_from(pattern: str, folder: str) -> str | None:
@@ -117,24 +135,37 @@ def _path_pattern(pattern: str) -> tuple[str, ...]:
     return tuple(parts) if anchored else ("**", *parts)
 
 
+@lru_cache(maxsize=1024)
+def _lenient_pattern(pattern: str) -> tuple[str, ...]:
+    return tuple(plain_name(part) if part != "**" else part for part in _path_pattern(pattern))
+
+
+_plain_name = lru_cache(maxsize=65_536)(plain_name)
+
+
 def _path_fits(wanted: tuple[str, ...], parts: tuple[str, ...]) -> bool:
     """Whether `parts`, or a directory they lie in, are what `wanted` says."""
-    reachable = {0}
+    reachable = frozenset({0})
     for part in parts:
-        following: set[int] = set()
-        for at in _skipped(wanted, reachable):
-            if wanted[at] == "**":
-                # At the end it stands for all below, so that one part of it is enough.
-                following.add(len(wanted) if at + 1 == len(wanted) else at)
-            elif fnmatchcase(part, wanted[at]):
-                following.add(at + 1)
-        if len(wanted) in following:
+        reachable = _advanced(wanted, reachable, part)
+        if len(wanted) in reachable:
             return True
-        reachable = following
     return False
 
 
-def _skipped(wanted: tuple[str, ...], reachable: set[int]) -> set[int]:
+def _advanced(wanted: tuple[str, ...], reachable: frozenset[int], part: str) -> frozenset[int]:
+    """Where in the pattern one may stand after one part more; its length: the whole of it fits."""
+    following: set[int] = set()
+    for at in _skipped(wanted, reachable):
+        if wanted[at] == "**":
+            # At the end it stands for all below, so that one part of it is enough.
+            following.add(len(wanted) if at + 1 == len(wanted) else at)
+        elif fnmatchcase(part, wanted[at]):
+            following.add(at + 1)
+    return frozenset(following)
+
+
+def _skipped(wanted: tuple[str, ...], reachable: frozenset[int]) -> set[int]:
     """Where in the pattern one may stand: `**` before something else may also stand for nothing."""
     found = set(reachable)
     for at in range(len(wanted) - 1):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from acp_agent.domain.governing import GOVERNING_FILES, GOVERNING_FOLDERS, LOOPS_FOLDER, governs
-from acp_agent.domain.patterns import covers, may_hold, path_may_be
+from acp_agent.domain.patterns import Way
 from acp_agent.tools.surroundings import FETCHED
 from acp_agent.tools.workspace import is_git_name
 
@@ -14,26 +14,35 @@ MOST_LOOKED_AT = 20_000
 
 def governing_paths(root: Path) -> list[Path]:
     """What governs at the top of `root`, whether it exists or not, and where it really lies."""
-    return [*(root / name for name in (*GOVERNING_FILES, *GOVERNING_FOLDERS)), *_loops(root), *led_to(root)]
+    names = (*GOVERNING_FILES, *GOVERNING_FOLDERS, *_loops(root))
+    return [*map(root.joinpath, names), *_targets(root, names)]
 
 
 def led_to(root: Path) -> Iterator[Path]:
     """Where governing files at the top of `root` really lie, for those that are links and lead to something in it."""
-    names = (*GOVERNING_FILES, *GOVERNING_FOLDERS, LOOPS_FOLDER)
-    for path in (*(root / name for name in names), *_loops(root)):
+    return _targets(root, (*GOVERNING_FILES, *GOVERNING_FOLDERS, *_loops(root)))
+
+
+def _targets(root: Path, names: Sequence[str]) -> Iterator[Path]:
+    for name in names:
+        path = f"{root}/{name}"
         if os.path.islink(path):
             target = Path(os.path.realpath(path))
             if target != root and target.is_relative_to(root):
                 yield target
 
 
-def _loops(root: Path) -> Iterator[Path]:
+def _loops(root: Path) -> list[str]:
     """The loop files that there are; of a folder that is a link, the link, which is never gone into."""
-    folder = root / LOOPS_FOLDER
-    if folder.is_symlink():
-        yield folder
-    elif folder.is_dir():
-        yield from (folder / name for name in sorted(os.listdir(folder)) if governs(f"{LOOPS_FOLDER}/{name}"))
+    folder = f"{root}/{LOOPS_FOLDER}"
+    if os.path.islink(folder):
+        return [LOOPS_FOLDER]
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        # Most workspaces have none.
+        return []
+    return [path for name in names if governs(path := f"{LOOPS_FOLDER}/{name}")]
 
 
 def matching(root: Path, globs: Sequence[str]) -> Iterator[Path]:
@@ -41,9 +50,9 @@ def matching(root: Path, globs: Sequence[str]) -> Iterator[Path]:
 
     Looks at 20,000 entries at most, and not into folders that package managers fill.
     """
-    todo, left = [""] if globs else [], MOST_LOOKED_AT
+    todo, left = [("", Way.of(globs))] if globs else [], MOST_LOOKED_AT
     while todo and left > 0:
-        folder = todo.pop()
+        folder, way = todo.pop()
         try:
             entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
         except OSError:
@@ -51,11 +60,12 @@ def matching(root: Path, globs: Sequence[str]) -> Iterator[Path]:
             continue
         left -= len(entries)
         for entry in entries:
+            further = way.into(entry.name)
+            if not (further.fits or further.leads_on) or is_git_name(entry.name):
+                continue
             path = f"{folder}/{entry.name}" if folder else entry.name
             is_folder = entry.is_dir(follow_symlinks=False)
-            if is_git_name(entry.name):
-                continue
-            if any(path_may_be(glob, path) or (is_folder and covers(glob, path)) for glob in globs):
+            if further.fits or (is_folder and further.covers):
                 yield root / path
-            elif is_folder and entry.name not in FETCHED and any(may_hold(glob, path) for glob in globs):
-                todo.append(path)
+            elif is_folder and entry.name not in FETCHED:
+                todo.append((path, further))

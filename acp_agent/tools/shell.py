@@ -94,6 +94,7 @@ async def run_command(
     # A few dozen stats, in about the time that a thread would take to begin with them.
     try:
         async with outlet.for_command(sandbox, level) as (opened, record):
+            opened = replace(opened, held=protection.held)
             argv, environment = _program(command, opened, level, root, cwd or root)
             ended = await run_program(argv, cwd=cwd or root, environment=environment, bounds=bounds, stdin=stdin)
     finally:

@@ -4,7 +4,7 @@ import shlex
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acp_agent.domain.always import (
@@ -16,7 +16,7 @@ from acp_agent.domain.always import (
     patterns_of,
     rules_of,
 )
-from acp_agent.domain.patterns import command_fits, command_may_be, path_fits, path_may_be
+from acp_agent.domain.patterns import Way, command_fits, command_may_be, path_fits, path_may_be
 from acp_agent.domain.policy import POLICIES, InForce, Mode, judge
 from acp_agent.domain.rules import Rule, closed_paths, ruled
 from acp_agent.domain.taint import ALL, closes_the_circle, is_private
@@ -236,3 +236,23 @@ def test_paths_are_closed_by_denials_for_every_tool_alone() -> None:
     ]
     assert closed_paths(rules, "coder") == ("infra/**",)
     assert closed_paths(rules, "reviewer") == ("infra/**", "ci/**")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.sampled_from(["a", "*", "**", "a*", "?b", "b"]), min_size=1, max_size=4).map("/".join),
+    st.booleans(),
+    st.lists(st.sampled_from(["a", "b", "ab", "A"]), min_size=1, max_size=5),
+)
+def test_a_walk_finds_what_the_whole_path_says(pattern: str, anchored: bool, parts: list[str]) -> None:
+    pattern = f"/{pattern}" if anchored else pattern
+    way = Way.of([pattern])
+    for length, part in enumerate(parts, 1):
+        before, way = way, way.into(part)
+        path = "/".join(parts[:length])
+        assert way.fits == path_may_be(pattern, path)
+        if way.fits:
+            break
+        assert not before.covers, "what is covered fits"
+        if path_may_be(pattern, "/".join(parts)):
+            assert way.leads_on

@@ -14,7 +14,7 @@ from acp_agent.tools.repository import Repository
 from acp_agent.tools.sandbox.git_places import git_places
 from acp_agent.tools.sandbox.model import EGRESS_SOCKET, SYSTEM, Sandbox, exposes_home, home_inside
 from acp_agent.tools.sandbox.program import find_bwrap
-from acp_agent.tools.sandbox.protection import bound_paths, protected_paths
+from acp_agent.tools.sandbox.protection import held_paths
 from acp_agent.tools.sandbox.toolchains import toolchains
 
 SECRET_FILES = ("/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers", "/etc/krb5.keytab")
@@ -59,7 +59,7 @@ def bwrap_argv(sandbox: Sandbox, root: Path, cwd: Path, environ: Mapping[str, st
     places = git_places(root)
     argv += _read_only(places.shown)
     argv += [word for path in places.writable for word in ("--bind-try", str(path), str(path))]
-    argv += _read_only(bound_paths(protected_paths(root, places, sandbox), places))
+    argv += _read_only(held_paths(root, places, sandbox))
     argv += _read_only(sandbox.readonly)
     # What is written beside the workspace would vanish with the command; better it fails.
     argv += ["--remount-ro", "/", "--chdir", str(cwd), "--"]

@@ -63,7 +63,8 @@ class Sandbox:
     `state`, our own folder for this, and without `state` an empty one each time.
     `readonly` are paths in the workspace that a command can only read (level `bwrap`).
     `network` opens the network whole, `egress` a proxy's way out; `limits` hold for each command. `protected` are files
-    of the workspace that a command may not change, beside those that govern the agent, and `protect` globs of such.
+    of the workspace that a command may not change, beside those that govern the agent, and `protect` globs of such;
+    `held` is what of all that exists, where somebody has looked already.
     """
 
     level: Literal["required", "prefer", "off"] = "required"
@@ -77,6 +78,7 @@ class Sandbox:
     egress: Egress | None = None
     protected: tuple[Path, ...] = ()
     protect: tuple[str, ...] = ()
+    held: tuple[Path, ...] | None = None
     limits: Limits = field(default_factory=Limits)
 
 

@@ -38,10 +38,15 @@ def protected_paths(root: Path, places: GitPlaces, sandbox: Sandbox) -> list[Pat
     return [*governing_paths(root), *opened, *places.kept, *sandbox.protected, *matching(root, sandbox.protect)]
 
 
-def bound_paths(protected: Iterable[Path], places: GitPlaces) -> list[Path]:
+def held_paths(root: Path, places: GitPlaces, sandbox: Sandbox) -> tuple[Path, ...]:
+    """What bubblewrap holds for a command in `root`."""
+    return _held(protected_paths(root, places, sandbox), places) if sandbox.held is None else sandbox.held
+
+
+def _held(protected: Iterable[Path], places: GitPlaces) -> tuple[Path, ...]:
     """What bubblewrap can hold of `protected`: it exists, and is no link, which could be replaced."""
     held = itertools.islice(filter(_can_be_bound, dict.fromkeys(protected)), MOST_BOUND)
-    return [*held, *filter(_can_be_bound, places.foreign)]
+    return (*held, *filter(_can_be_bound, places.foreign))
 
 
 def _can_be_bound(path: Path) -> bool:
@@ -61,7 +66,10 @@ class _Entry:
 
 
 class Protection:
-    """The protected paths as they were before a command; `mend` puts back what is different after it, once."""
+    """The protected paths as they were before a command; `mend` puts back what is different after it, once.
+
+    `held` are those that bubblewrap holds, and none at other levels.
+    """
 
     def __init__(self, root: Path, places: GitPlaces, level: Level, aside: Path | None, sandbox: Sandbox) -> None:
         self._root = root
@@ -70,11 +78,12 @@ class Protection:
         self._links = set(_links(places.linkless))
         self._look = partial(protected_paths, root, places, sandbox)
         paths = self._look()
-        self._bound = frozenset(bound_paths(paths, places) if level == "bwrap" else ())
+        self.held = _held(paths, places) if level == "bwrap" else ()
+        self._bound = frozenset(self.held)
         self._paths = [path for path in paths if path not in self._bound]
         self._before = dict(_entries(self._paths))
         # What is bound cannot be moved, but the folders it lies in can, with it.
-        self._folders = dict(_opened(root, self._bound))
+        self._folders = dict(_opened(root, self.held))
         self._git = None if level == "bwrap" else _identity(root / ".git")
         self._began = time.time() - _CLOCK_STEP
 
@@ -209,13 +218,16 @@ def _identity(path: Path) -> tuple[int, int] | tuple[()]:
 
 def _opened(root: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:
     """The folders between `root` and `paths`, open so that they can be found again; the outer ones first."""
-    folders = {folder for path in paths for folder in path.parents if folder != root and folder.is_relative_to(root)}
-    for folder in sorted(folders, key=lambda folder: len(folder.parts)):
-        if ".git" in folder.relative_to(root).parts:
-            continue
+    inside = (str(path).removeprefix(f"{root}/") for path in paths)
+    folders: set[str] = set()
+    for path in inside:
+        if not path.startswith(("/", ".git/")):
+            parts = path.split("/")
+            folders.update("/".join(parts[:length]) for length in range(1, len(parts)))
+    for folder in sorted(folders, key=lambda folder: folder.count("/")):
         # One that went away just now is not there to be moved.
         with contextlib.suppress(OSError):
-            yield folder, os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            yield root / folder, os.open(root / folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def _links(folders: Iterable[Path]) -> Iterator[Path]:
