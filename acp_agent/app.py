@@ -285,7 +285,7 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
     redact = KnownSecrets(environ, (*keys, *named))
     sandbox = Sandbox(level=settings.table.sandbox.level, state=state_dir(environ) / "sandbox")
     bus = Bus()
-    gateway = Gateway(providers, PriceTable())
+    gateway = Gateway(providers, PriceTable(), redact)
     path = database_path(environ)
     try:
         await anyio.Path(path.parent).mkdir(parents=True, exist_ok=True)

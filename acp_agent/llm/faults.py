@@ -269,6 +269,9 @@ def _seconds(unit: str) -> float:
 
 
 def tidy(text: str, hide: Callable[[str], str] = str) -> str:
-    """One line without keys, at most 500 characters."""
+    """One line without keys, at most 500 characters.
+
+    What is hidden is looked for in the text as it came: on one line, or cut, a secret would not be known any more.
+    """
     words = " ".join(_BEARER.sub("[redacted]", hide(text)).split())
     return words if len(words) <= LONGEST_MESSAGE else words[: LONGEST_MESSAGE - 1] + "…"

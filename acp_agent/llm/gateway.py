@@ -25,11 +25,15 @@ if TYPE_CHECKING:
 class Gateway:
     """Implements `Model`. A provider that is not in `providers` is asked the way its name says.
 
-    Belongs to one event loop; `aclose` it there.
+    `redact` masks secrets in what providers complain about. Belongs to one event loop; `aclose` it there.
     """
 
-    def __init__(self, providers: Mapping[str, Provider], prices: PriceTable) -> None:
-        self._providers = dict(providers)
+    def __init__(
+        self, providers: Mapping[str, Provider], prices: PriceTable, redact: Callable[[str], str] = str
+    ) -> None:
+        masked = {"redact": redact}
+        self._providers = {name: provider.model_copy(update=masked) for name, provider in providers.items()}
+        self._redact = redact
         self._prices = prices
         self._lean = LeanAdapter()
         self._made = AsyncExitStack()
@@ -95,7 +99,7 @@ class Gateway:
     def _resolve(self, model: str) -> tuple[Provider, str]:
         name, rest = split_model(model)
         if name not in self._providers:
-            self._providers[name] = Provider(name=name)
+            self._providers[name] = Provider(name=name, redact=self._redact)
         return self._providers[name], rest
 
     def _slot(self, provider: Provider) -> anyio.CapacityLimiter:

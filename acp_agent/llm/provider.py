@@ -1,5 +1,6 @@
 """Where a model is asked: a provider as `app` describes it to this package, and the names of models."""
 
+from collections.abc import Callable
 from typing import Literal
 
 from pydantic import Field, SecretStr
@@ -55,6 +56,7 @@ class Provider(Frozen):
 
     `kind` None chooses by name and base URL: `lean` for OpenAI-compatible servers, `litellm` for the rest. `prices` are
     the user's own, by model name, `*` for all others. `max_output` and `context_window` overrule the table, in tokens.
+    `redact` masks the other secrets of this process in what it says.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Provider(Frozen):
     prices: dict[str, ModelPrice] = Field(default_factory=dict)
     max_output: int | None = Field(default=None, ge=1)
     context_window: int | None = Field(default=None, ge=1)
+    redact: Callable[[str], str] = Field(default=str, exclude=True, repr=False)
 
     @property
     def is_lean(self) -> bool:
@@ -85,7 +88,8 @@ class Provider(Frozen):
         return next((key.get_secret_value().strip() for key in self.keys if key.get_secret_value().strip()), None)
 
     def hide(self, text: str) -> str:
-        """`text` without the keys, however short they are."""
+        """`text` as it was said, without the keys, however short they are, and without other secrets."""
+        text = self.redact(text)
         for secret in sorted((key.get_secret_value().strip() for key in self.keys), key=len, reverse=True):
             text = text.replace(secret, MASK) if secret else text
         return text

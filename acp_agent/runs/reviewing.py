@@ -70,7 +70,8 @@ async def _hear(driver: "Driver", action: Consult, request: ModelRequest, worst:
         await _close(driver, action, worst, "failed", why, worst)
         return
     cost = driver.parts.model.cost(reply.model, reply.usage) if reply.usage else worst
-    verdict, reason = verdict_of(reply.message.text)
+    # Masked as it was said: on one line, or cut, a secret would not be known any more.
+    verdict, reason = verdict_of(driver.parts.redact(reply.message.text))
     await _close(driver, action, worst, verdict, reason, cost)
 
 

@@ -11,6 +11,7 @@ from acp_agent.domain.budget import Quote
 from acp_agent.domain.errors import ModelError, ModelFault, UsageError
 from acp_agent.domain.message import Usage, UserMessage
 from acp_agent.domain.ports import Model, ModelRequest
+from acp_agent.domain.redact import Redactor
 from acp_agent.llm.gateway import Gateway
 from acp_agent.llm.prices import PriceTable
 from acp_agent.llm.provider import ModelPrice, Provider, split_model
@@ -61,6 +62,22 @@ def test_a_provider_does_not_show_its_keys() -> None:
     assert "very-secret" not in repr(provider) + provider.model_dump_json()
     assert provider.hide("sk-very-secret and x1") == "[redacted] and [redacted]"
     assert Provider(name="openai", keys=(SecretStr(" "), SecretStr("b\n"))).key == "b"
+
+
+@pytest.mark.parametrize("before", [0, 490], ids=["over two lines", "where the message is cut"])
+async def test_a_secret_in_a_complaint_is_masked_before_the_complaint_is_made_one_line(before: int) -> None:
+    secret = "9tPq+Zk3L_v8WmXe7RbT"
+    said = "x" * before + f" no {secret[:9]}\n{secret[9:]} here"
+    error = {"message": said, "type": "invalid_request_error"}
+    with ModelServer([Rule(reply=Step(status=400, error=error))]) as server:
+        redact = Redactor([secret])
+        gateway = Gateway({"vllm": Provider(name="vllm", base_url=server.url)}, PriceTable(), redact)
+        with pytest.raises(ModelError) as caught:
+            await gateway.reply(ModelRequest(model="vllm/m", messages=HI), lambda word: None)
+        await gateway.aclose()
+    assert secret[:5] not in caught.value.message
+    assert secret[-5:] not in caught.value.message
+    assert "\n" not in caught.value.message
 
 
 async def test_no_more_calls_run_at_once_than_the_provider_allows() -> None:
