@@ -89,6 +89,7 @@ def branches(repo: Path) -> list[str]:
 
 
 def document(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert ended.stdout, ended.stderr
     parsed: dict[str, Any] = json.loads(ended.stdout)
     return parsed
 
