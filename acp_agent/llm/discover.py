@@ -24,9 +24,9 @@ from acp_agent.llm.sources import (
     variable,
 )
 
-_FAR_CONNECT = 3.0
-_FAR_ANSWER = 10.0
-"""Seconds for a server that the user named: it may be far away."""
+_NAMED_CONNECT = 3.0
+_NAMED_ANSWER = 10.0
+"""Seconds for a server that the user named: it may be far away, or on this machine with all its cores busy."""
 
 
 class Found(Frozen):
@@ -128,7 +128,7 @@ def _probes(environ: Mapping[str, str], places: Places) -> list[Probe]:
     providers = providers_of(environ, places)
     probes: list[Probe] = []
     if variable(environ, ["OPENAI_BASE_URL"]):
-        probes.append(lambda: _openai_server(providers["openai"], where))
+        probes.append(lambda: _openai_server(providers["openai"]))
     keys = _key_rows(environ, skip="openai" if probes else "")
     if not keys and not probes:
         names = ", ".join(source.variables[0] for source in KEY_SOURCES)
@@ -198,12 +198,10 @@ def _ids(value: Any, provider: str) -> tuple[str, ...] | None:
     return tuple(f"{provider}/{name}" for name in ids if isinstance(name, str) and name)
 
 
-async def _openai_server(provider: Provider, where: Places) -> Found:
+async def _openai_server(provider: Provider) -> Found:
     """The server OPENAI_BASE_URL names; whether it can be used or not, nobody else is asked in its place."""
     source = "OPENAI_BASE_URL"
-    near = any(host in (provider.url or "") for host in ("//127.", "//localhost", "//[::1]"))
-    connect, patience = (where.connect, where.answer) if near else (_FAR_CONNECT, _FAR_ANSWER)
-    answer = await _get(provider, f"{provider.url}/models", connect, patience)
+    answer = await _get(provider, f"{provider.url}/models", _NAMED_CONNECT, _NAMED_ANSWER)
     row = Found(source=source, found=False, why=answer.problem, base_url=provider.url, final=True)
     favourite = f"openai/{DEFAULT_OPENAI_MODEL}"
     if answer.status in (401, 403):
