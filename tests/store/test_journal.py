@@ -76,7 +76,7 @@ async def test_streams_are_created_all_or_none(journal: SqliteJournal, new_run: 
     with pytest.raises(Refused, match="r_1 exists already"):
         await journal.create([new_run("r_2"), new_run("r_1"), new_run("r_3")], "ann")
     with pytest.raises(ValueError, match="a batch does not begin with run_started"):
-        await journal.create([new_run("r_4"), new_run("b_1").model_copy(update={"kind": "batch"})], "ann")
+        await journal.create([new_run("r_4"), new_run("b_1")._replace(kind="batch")], "ann")
     assert await journal.claimable(None, 10) == ["r_1"]
     assert [await journal.events(run_id) for run_id in ("r_2", "r_3", "r_4", "b_1")] == [[], [], [], []]
 

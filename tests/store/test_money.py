@@ -134,7 +134,7 @@ def test_64_parallel_calls_never_overshoot(
     async def main() -> None:
         async with SqliteJournal(database) as journal, anyio.create_task_group() as group:
             runs = [new_run(f"r_{number}") for number in range(len(amounts))]
-            runs[0] = runs[0].model_copy(update={"caps": (Cap(scope="batch:b", cap=cap / 16),)})
+            runs[0] = runs[0]._replace(caps=(Cap(scope="batch:b", cap=cap / 16),))
             await journal.create(runs, "ann")
             owner = owner_of_this_process()
             for number, amount in enumerate(amounts):

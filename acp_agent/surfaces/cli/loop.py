@@ -76,10 +76,11 @@ def _run(name: str, given: dict[str, Any]) -> int:
     import anyio
 
     from acp_agent.loops.resolve import LoopAsk
-    from acp_agent.surfaces.cli.loop_run import run_loop
+    from acp_agent.surfaces.cli.loop_run import Way, run_loop
 
     names = ("goal", "max_iter", "rotate", "max_cost", "max_time", "patience", "model", "projects_file")
-    return anyio.run(run_loop, LoopAsk(name=name, **{key: given[key] for key in names}), given)
+    ask = LoopAsk(name=name, **{key: given[key] for key in names})
+    return anyio.run(run_loop, ask, Way(**{key: given[key] for key in Way._fields}))
 
 
 def _known(given: dict[str, Any]) -> "Known":

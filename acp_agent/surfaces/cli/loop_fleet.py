@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from acp_agent.domain.fleet_loop import FleetState
     from acp_agent.loops.driver import Invocation
     from acp_agent.loops.resolve import LoopAsk, Resolved
+    from acp_agent.surfaces.cli.loop_run import Way
 
 
 async def run_fleet(
@@ -33,15 +34,15 @@ async def run_fleet(
     ask: "LoopAsk",
     resolved: "Resolved",
     invocation: "Invocation",
-    given: Mapping[str, Any],
+    way: "Way",
     stream: IO[str],
 ) -> int:
     """Start the fleet loop or go on with it, drive it, and write its report; returns the exit code."""
     from acp_agent.loops.fleet import Fleet, fleet_exit_of
 
     fleet = Fleet(app.loops())
-    output = given["output"]
-    loop_id = await fleet.ready(ask, resolved, fresh=given["fresh"])
+    output = way.output
+    loop_id = await fleet.ready(ask, resolved, fresh=way.fresh)
     if output not in ("quiet", "jsonl"):
         names = ", ".join(one_line(project.name) for project in resolved.projects)
         click.echo(f"loop: {loop_id} over {names}", err=True)

@@ -159,12 +159,10 @@ def resume_loop(row: "LoopRow", output: str, out: str | None) -> int:
     import anyio
 
     from acp_agent.loops.resolve import LoopAsk
-    from acp_agent.surfaces.cli.loop_run import run_loop
+    from acp_agent.surfaces.cli.loop_run import Way, run_loop
 
     ask = LoopAsk(name=row.name, projects_file=row.place)
-    return anyio.run(
-        run_loop, ask, {"until": None, "output": output, "out": out, "fresh": False, "once": False, "watch": False}
-    )
+    return anyio.run(run_loop, ask, Way(output, out))
 
 
 def _loop_of(name: str) -> "LoopRow":

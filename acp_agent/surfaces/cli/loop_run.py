@@ -4,10 +4,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import anyio
 import click
@@ -115,33 +115,44 @@ def until_of(text: str | None, now: float) -> float | None:
     return moment if moment > now else moment + DAY
 
 
-async def run_loop(ask: "LoopAsk", given: Mapping[str, Any]) -> int:
+class Way(NamedTuple):
+    """How a loop is driven: `until` is a time of day (`06:00`, local), `out` a file for what goes to stdout."""
+
+    output: str
+    out: str | None = None
+    until: str | None = None
+    fresh: bool = False
+    once: bool = False
+    watch: bool = False
+
+
+async def run_loop(ask: "LoopAsk", way: Way) -> int:
     """Start the loop or go on with it, drive it, and write its report; returns the exit code."""
     from acp_agent.app import open_app
     from acp_agent.loops.driver import Invocation
 
-    until = until_of(given["until"], time.time())
-    if given["watch"] and given["once"]:
+    until = until_of(way.until, time.time())
+    if way.watch and way.once:
         raise UsageError("--watch and --once do not go together", hint="--watch goes on until Ctrl-C or --until")
     async with open_app(os.environ, Path.cwd()) as app:
         loops = app.loops()
-        with result_stream(given["out"]) as stream:
-            invocation = Invocation(until=until, turns=1 if given["once"] else None)
+        with result_stream(way.out) as stream:
+            invocation = Invocation(until=until, turns=1 if way.once else None)
             resolved = await loops.resolved(ask)
             if resolved.many:
                 from acp_agent.surfaces.cli.loop_fleet import run_fleet
 
-                if given["watch"]:
+                if way.watch:
                     raise UsageError(
                         "--watch is for a loop over one project", hint="name one with project = in its file"
                     )
-                return await run_fleet(app, ask, resolved, invocation, given, stream)
-            seat = Seat(app, given["output"], stream)
-            if given["watch"]:
+                return await run_fleet(app, ask, resolved, invocation, way, stream)
+            seat = Seat(app, way.output, stream)
+            if way.watch:
                 from acp_agent.surfaces.cli.loop_watch import watch_loop
 
-                return seat.end(await watch_loop(seat, ask, until, fresh=given["fresh"]))
-            return seat.end(await seat.drive(await loops.ready(ask, fresh=given["fresh"]), invocation))
+                return seat.end(await watch_loop(seat, ask, until, fresh=way.fresh))
+            return seat.end(await seat.drive(await loops.ready(ask, fresh=way.fresh), invocation))
 
 
 @dataclass(frozen=True)

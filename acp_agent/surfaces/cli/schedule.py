@@ -130,14 +130,13 @@ def run(name: str, at: str | None, until: str | None, projects_file: str | None,
     import anyio
 
     from acp_agent.loops.resolve import LoopAsk
-    from acp_agent.surfaces.cli.loop_run import run_loop
+    from acp_agent.surfaces.cli.loop_run import Way, run_loop
 
     resolved = _resolved(name, projects_file)
     slot = anyio.run(_take, resolved, _calendar(resolved, at))
     click.echo(f"{one_line(name)}: the slot of {slot:%Y-%m-%d %H:%M}", err=True)
-    given = {"until": until, "output": output, "out": out, "fresh": False, "once": False}
     sys.stderr.flush()
-    return anyio.run(run_loop, LoopAsk(name=name, projects_file=projects_file), given)
+    return anyio.run(run_loop, LoopAsk(name=name, projects_file=projects_file), Way(output, out, until))
 
 
 async def _take(resolved: "Resolved", when: "Calendar") -> datetime:
