@@ -179,12 +179,14 @@ def _rotation(state: LoopState, spec: LoopSpec) -> Step | None:
 
 
 CONTEXT_FULL = "the context was full"
+INTERRUPTED = "interrupted"
+"""Why a run is over that its process left half-way: what it did does not count."""
 
 
 def _after_the_run(state: LoopState, ran: IterationRan | None) -> Step:
     """Whether the attempt counts at all: what its surroundings did to it says nothing about its change."""
-    if ran is None or ran.reason == "interrupted":
-        return steps.Salvage("interrupted")
+    if ran is None or ran.reason == INTERRUPTED:
+        return steps.Salvage(INTERRUPTED)
     if ran.reason != "error" or ran.fault is None:
         return steps.Capture()
     if ran.fault is ModelFault.CONTEXT_LENGTH and state.attempt < MAX_CONTEXT_ATTEMPTS:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 
 from acp_agent.domain.errors import AcpAgentError
-from acp_agent.domain.events import ApprovalAsked, ApprovalGiven, Event, ModelReplied, ToolRefused
+from acp_agent.domain.events import ApprovalAsked, ApprovalGiven, CancelAsked, Event, ModelReplied, ToolRefused
 from acp_agent.domain.events_loop import IterationRan, LoopParked
 from acp_agent.domain.request import RunRequest, Workplace
 from acp_agent.domain.run import RunState, fold
 from acp_agent.domain.tool import Risk
+from acp_agent.loops.decide import INTERRUPTED
 from acp_agent.loops.handover import cut, prompt_for
 from acp_agent.loops.hooking import hooks_of_project
 from acp_agent.runs.instructions import instructions_for
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 EDITS = frozenset({"write_file", "edit_file", "apply_patch"})
 NEVER = "no iteration of a loop may change the files that govern it"
+GIVEN_UP = "interrupted; the iteration begins again"
 NOTE = 6_000
 """Bytes of an agent's last words that the loop's own record keeps; the run's has them all."""
 
@@ -47,7 +49,7 @@ class Working:
             run = fold(events)
             answered = driver.state.parked is not None and driver.state.parked.run_id == run_id
             if run.ended or run.waiting:
-                await self._over(run_id, run, events, run.reason or "")
+                await self._over(run_id, run, events, INTERRUPTED if _given_up(events) else run.reason or "")
                 return
             if not mine and not answered:
                 await self._abandon(run_id)
@@ -68,12 +70,12 @@ class Working:
     async def _abandon(self, run_id: str) -> None:
         """A run that its process left half-way: book what it spent, and count nothing of what it did."""
         parts = self._driver.parts
-        await parts.runner.cancel(parts.engine, run_id, note="interrupted; the iteration begins again", actor="loop")
+        await parts.runner.cancel(parts.engine, run_id, note=GIVEN_UP, actor="loop")
         events = await parts.journal.events(run_id)
         run = fold(events)
         if not run.ended:
             raise AcpAgentError(f"run {run_id} is driven by another process", hint=f"acp cancel {run_id}")
-        await self._over(run_id, run, events, "interrupted")
+        await self._over(run_id, run, events, INTERRUPTED)
 
     async def _over(self, run_id: str, run: RunState, events: list[Event], reason: str) -> None:
         driver = self._driver
@@ -136,6 +138,12 @@ class Working:
             skills=await anyio.to_thread.run_sync(driver.parts.skills, own),
             hooks=await hooks_of_project(driver),
         )
+
+
+def _given_up(events: list[Event]) -> bool:
+    """Whether a process before us gave up the run, and was gone before it could put that on the loop's record."""
+    cancellations = [(event.actor, event.data.note) for event in events if isinstance(event.data, CancelAsked)]
+    return ("loop", GIVEN_UP) in cancellations
 
 
 def _governs(asked: ApprovalAsked) -> bool:

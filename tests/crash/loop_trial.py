@@ -94,9 +94,15 @@ class LoopTrial:
     def run(self) -> Outcome:
         """Kill and start again until the loop has ended, then check everything."""
         began = time.monotonic()
-        self._write_loop()
+        self.write_loop()
         while self.outcome.kills < self.kills and not self._has_ended():
             self._start_and_kill()
+        self.finish()
+        self.outcome.seconds = time.monotonic() - began
+        return self.outcome
+
+    def finish(self) -> None:
+        """Let the loop go on to its end, and hold its story against every promise."""
         for _ in range(3):
             ending = self.world.acp("loop", "up", "-o", "quiet")
             if self._has_ended():
@@ -105,10 +111,9 @@ class LoopTrial:
             self.outcome.problems.append(f"acp loop up exits {ending.exit_code}: {ending.errors[-1500:]}")
         self._settle()
         self.outcome.problems += self._violations()
-        self.outcome.seconds = time.monotonic() - began
-        return self.outcome
 
-    def _write_loop(self) -> None:
+    def write_loop(self) -> None:
+        """Write the loop's file and trust it."""
         folder = self.world.fleet.projects_file.parent
         (folder / "loops").mkdir()
         (folder / "loops" / "up.md").write_text(LOOP.format(max_iter=self.max_iter), "utf-8")
