@@ -178,7 +178,8 @@ def _clear_half_made(place: Place, run_id: str) -> None:
             if (stub / "locked").exists() and not (stub / "gitdir").exists():
                 delete_tree(stub)
         return
-    owner = _read(private / _OWNER)
+    # Killed as it wrote its name, a run left an empty file: that is nobody's name.
+    owner = _read(private / _OWNER) or None
     if owner not in (None, run_id):
         raise Refused(f"{place.worktree} belongs to run {owner}", hint=f"Accept or reject {owner} first")
     entry = place.worktree / ".git"

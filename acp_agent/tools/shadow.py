@@ -88,7 +88,10 @@ class Shadow:
         """Keep `tree` until it is released, whatever is pruned meanwhile."""
         ref = self.place.folder / "refs" / "acp" / name
         ref.parent.mkdir(parents=True, exist_ok=True)
-        ref.write_text(f"{tree}\n", encoding="ascii")
+        # Whole or not at all: git stumbles over a ref that is empty because we were killed.
+        fresh = self.place.folder / f"held-{os.getpid()}"
+        fresh.write_text(f"{tree}\n", encoding="ascii")
+        fresh.replace(ref)
 
     def release(self, name: str) -> None:
         """`name` need not be held any longer."""

@@ -311,6 +311,17 @@ async def test_a_worktree_half_made_is_made_anew(tmp_path: Path, workplaces: Git
     assert git(repo, "worktree", "list", "--porcelain").count("worktree ") == 2
 
 
+async def test_one_that_was_killed_as_it_wrote_its_name_finds_its_place_again(
+    tmp_path: Path, workplaces: GitWorkplaces, place_in: PlaceIn
+) -> None:
+    place = place_in(make_repo(tmp_path / "repo", {"a": "1\n"}))
+    path = await workplaces.prepare(RUN, place, None)
+    for name in ("acp-run", "acp-ready"):
+        (private_of(place) / name).write_text("")
+    assert await workplaces.prepare(RUN, place, None) == path
+    assert (private_of(place) / "acp-run").read_text() == RUN
+
+
 @pytest.mark.parametrize("lock", ["index.lock", "HEAD.lock", "../../refs/heads/acp/b_1/one.lock"])
 async def test_a_lock_of_a_killed_git_is_removed(
     tmp_path: Path, workplaces: GitWorkplaces, place_in: PlaceIn, lock: str
