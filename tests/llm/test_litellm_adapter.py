@@ -165,6 +165,7 @@ async def test_a_caller_that_leaves_hangs_up(request_of: RequestOf, gateway_of: 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(gateway.reply, request_of(), lambda word: tasks.cancel_scope.cancel())
         await anyio.to_thread.run_sync(server.wait_for_hang_ups, 1)
+        assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
