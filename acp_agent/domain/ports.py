@@ -157,8 +157,8 @@ class Workplaces(Protocol):
         """Make the place exist, run `setup` in a new one; returns the absolute path where tools work."""
         ...
 
-    async def check(self, place: Workplace, gate: Gate) -> GateFinished:
-        """Run one gate there."""
+    async def check(self, place: Workplace, gate: Gate, protect: tuple[str, ...] = ()) -> GateFinished:
+        """Run one gate there; it may not change what the globs `protect` name."""
         ...
 
     async def commit(self, run_id: str, place: Workplace, message: str) -> Committed:

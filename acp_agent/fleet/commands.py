@@ -1,6 +1,6 @@
 """Gates and set-up commands through the sandbox of the tools."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from acp_agent.domain.confinement import Confinement
@@ -28,11 +28,15 @@ class SandboxedCommands:
     redact: Redactor
     network: bool = False
 
-    async def __call__(self, command: str, cwd: str, seconds: float, /) -> Outcome:
-        """Run `command` in `cwd` for at most `seconds`; what keeps it from running is an outcome too."""
+    async def __call__(self, command: str, cwd: str, seconds: float, /, protect: tuple[str, ...] = ()) -> Outcome:
+        """Run `command` in `cwd` for at most `seconds`; what keeps it from running is an outcome too.
+
+        It changes nothing of what the globs `protect` name, nor of what governs the agent.
+        """
+        sandbox = replace(self.sandbox, protect=(*self.sandbox.protect, *protect)) if protect else self.sandbox
         try:
             ended = await run_command(
-                command, workspace=Path(cwd), timeout=seconds, network=self.network, sandbox=self.sandbox
+                command, workspace=Path(cwd), timeout=seconds, network=self.network, sandbox=sandbox
             )
         except ToolError as error:
             return Outcome(None, 0.0, self.redact(error.message))

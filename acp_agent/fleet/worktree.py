@@ -58,8 +58,13 @@ class CommandOutcome(Protocol):
 class CommandRunner(Protocol):
     """Runs a shell command in a directory for at most so many seconds."""
 
-    async def __call__(self, command: str, cwd: str, seconds: float, /) -> CommandOutcome:
-        """Run it to its end; a command that fails is an outcome. Raises ToolError where it cannot be started."""
+    async def __call__(
+        self, command: str, cwd: str, seconds: float, /, protect: tuple[str, ...] = ()
+    ) -> CommandOutcome:
+        """Run it to its end, without a change to what the globs `protect` name; a command that fails is an outcome.
+
+        Raises ToolError where it cannot be started.
+        """
         ...
 
 
@@ -86,12 +91,15 @@ class GitWorkplaces:
             await self._set_up(checkout, run_id, setup)
         return _existing(str(whole.path))
 
-    async def check(self, place: Workplace, gate: Gate) -> GateFinished:
-        """Run one gate where the run worked; a gate that cannot run has not passed."""
+    async def check(self, place: Workplace, gate: Gate, protect: tuple[str, ...] = ()) -> GateFinished:
+        """Run one gate where the run worked; a gate that cannot run has not passed.
+
+        It runs what the agent wrote, and its changes become part of the commit: so `protect` binds it too.
+        """
         path = place.root if place.kind == "inplace" else str(Place.of(place).worktree)
         cwd = _existing(os.path.join(path, place.subdir) if place.subdir else path)
         try:
-            outcome = await self._run_gate(gate.run, cwd, gate.timeout)
+            outcome = await self._run_gate(gate.run, cwd, gate.timeout, protect)
         except ToolError as error:
             return GateFinished(gate=gate.name, passed=False, exit_status=None, seconds=0.0, output=error.message)
         return GateFinished(

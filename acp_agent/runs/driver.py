@@ -230,7 +230,7 @@ class Driver:
         await self.record(*await snapshot_before(self, of), GateStarted(gate=gate.name, command=gate.run))
         finished: list[Fact] = []
         with self.stoppable():
-            finished.append(await self.parts.places.check(self.request.workplace, gate))
+            finished.append(await self.parts.places.check(self.request.workplace, gate, self.request.protect))
         if facts := [*await snapshot_after(self, of), *finished]:
             await self.record(*facts)
 

@@ -23,7 +23,7 @@ class Outcome:
     confinement: Confinement | None = None
 
 
-async def run_command(command: str, cwd: str, seconds: float) -> Outcome:
+async def run_command(command: str, cwd: str, seconds: float, protect: tuple[str, ...] = ()) -> Outcome:
     """A runner without a sandbox."""
     try:
         ended = subprocess.run(command, shell=True, cwd=cwd, capture_output=True, text=True, timeout=seconds)

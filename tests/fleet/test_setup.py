@@ -75,7 +75,7 @@ async def test_a_run_in_place_works_where_the_user_works(tmp_path: Path, workpla
 
 
 async def test_a_command_that_cannot_start_fails_its_gate_or_the_set_up(tmp_path: Path, place_in: PlaceIn) -> None:
-    async def no_shell(command: str, cwd: str, seconds: float) -> CommandOutcome:
+    async def no_shell(command: str, cwd: str, seconds: float, protect: tuple[str, ...] = ()) -> CommandOutcome:
         raise ToolError("no sandbox", hint="Install bubblewrap")
 
     place = place_in(make_repo(tmp_path / "repo"))
