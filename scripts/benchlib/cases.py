@@ -167,6 +167,7 @@ def _sandbox() -> Case:
         Side("level none: limits alone", partial(_command, "none")),
         (
             Side("the bare program", partial(_command, "bare")),
+            Side("bwrap by itself, one mount", partial(_command, "plain")),
             Side("bwrap and filter", partial(_command, "bwrap"), Limit(5.0, of="over")),
             Side("landlock and filter", partial(_command, "landlock")),
             Side("srt (npm), its command", srt_milliseconds),

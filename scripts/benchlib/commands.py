@@ -1,7 +1,8 @@
 """Measures commands within one warm process: `python -m benchlib.commands LEVEL DIRECTORY` prints seconds per command.
 
 The median of `TIMES` runs of `true` in bash, after a few that pay for imports and for trying the sandbox. LEVEL is
-bwrap, landlock or none, where each runs as the shell tool runs it, or bare: the program with nothing around it.
+bwrap, landlock or none, where each runs as the shell tool runs it, or bare: the program with nothing around it, or
+plain: in bubblewrap's namespaces with the whole machine read-only, which is the least that any sandbox on it can cost.
 """
 
 import os
@@ -16,6 +17,10 @@ import anyio
 
 TIMES = 40
 WARM_UP = 5
+PLAIN = (
+    "bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net",
+    "--die-with-parent", "--new-session", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc",
+)  # fmt: skip
 
 
 async def measure(level: str, root: Path) -> float:
@@ -25,8 +30,8 @@ async def measure(level: str, root: Path) -> float:
     from acp_agent.tools.shell import run_command
 
     async def once() -> tuple[str, int | None]:
-        if level == "bare":
-            argv = [shutil.which("bash") or "sh", "-c", "true"]
+        if level in ("bare", "plain"):
+            argv = [*(PLAIN if level == "plain" else ()), shutil.which("bash") or "sh", "-c", "true"]
             ran = await run_program(argv, cwd=root, environment=os.environ, bounds=Bounds(30))
             return level, ran.exit_status
         wanted: Literal["required", "off"] = "off" if level == "none" else "required"
