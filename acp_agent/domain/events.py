@@ -16,6 +16,7 @@ from acp_agent.domain.blast import Excess
 from acp_agent.domain.confinement import Confinement
 from acp_agent.domain.errors import ModelFault
 from acp_agent.domain.events_effects import CompensationFinished, CompensationStarted
+from acp_agent.domain.events_erased import PayloadErased
 from acp_agent.domain.events_files import FilesSnapshot, Undone
 from acp_agent.domain.events_hooks import HookRan
 from acp_agent.domain.events_loop import LoopFact
@@ -366,6 +367,7 @@ Fact = (
     | CallReviewed
     | AllowedAlways
     | AllowanceRevoked
+    | PayloadErased
 )
 
 _KINDS: Mapping[str, type[Fact]] = {kind.model_fields["type"].default: kind for kind in get_args(Fact)}

@@ -248,6 +248,10 @@ class Journal(Protocol):
         """The facts of a stream in order, those after `seq`."""
         ...
 
+    async def erase(self, stream_ids: Sequence[str], reason: str, actor: str) -> int:
+        """Erase what streams said, all of them or none; returns the number of payloads. Raises Refused."""
+        ...
+
     async def runs_of(self, session_id: str) -> list[str]:
         """Ids of the runs of a session, oldest first."""
         ...

@@ -12,6 +12,7 @@ from acp_agent.config.limits_tables import run_limits, with_batch
 from acp_agent.config.paths import database_path, state_dir
 from acp_agent.config.settings import DEFAULT_ALIAS, settings_not_in_force
 from acp_agent.domain.budget import Limits
+from acp_agent.domain.chain import ERASURE
 from acp_agent.domain.errors import NothingSelected, Refused, UsageError
 from acp_agent.domain.events import Accepted, BatchEnded, Decision, Event, Rejected
 from acp_agent.domain.policy import Mode
@@ -213,6 +214,8 @@ class Batches:
         leftovers = []
         with Reads(database_path(self.environ)) as reads:
             for run in reads.runs(batch_id=batch_id, limit=MANY):
+                if run.last_type == ERASURE:
+                    continue
                 rows = reads.events(run.id)
                 for row in rows:
                     view.apply(run.id, row.seq, row.ts, row.data)

@@ -148,6 +148,13 @@ class SqliteJournal:
         """The facts of a stream in order, those after `seq`. Raises AcpAgentError for one this version cannot read."""
         return await self._reader.ask(partial(_events, stream_id=stream_id, tenant=self._tenant, after=after))
 
+    async def erase(self, stream_ids: Sequence[str], reason: str, actor: str) -> int:
+        """Erase what streams said, all or none of them; returns the number of payloads. See `store.erasure`."""
+        from acp_agent.store import erasure
+
+        apply = partial(erasure.erase, tenant=self._tenant, stream_ids=stream_ids, reason=reason, actor=actor)
+        return await self._writer.submit(apply, guarded=True)
+
     async def runs_of(self, session_id: str) -> list[str]:
         """Ids of the runs of a session, oldest first."""
 
@@ -190,6 +197,10 @@ def _events(connection: sqlite3.Connection, stream_id: str, tenant: str, after: 
     rows = connection.execute(sql.EVENTS, {"id": stream_id, "tenant": tenant, "after": after}).fetchall()
     events: list[Event] = []
     for seq, ts, v, owner, actor, data in rows:
+        if not data:
+            from acp_agent.store.forgotten import forgotten
+
+            raise forgotten(stream_id, connection.execute(sql.ERASURE, {"id": stream_id}).fetchall())
         try:
             fact = fact_of(from_json(data))
         except ValueError as error:

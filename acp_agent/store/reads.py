@@ -1,6 +1,7 @@
 """Plain reads for the fast commands: standard library only, no event loop, read-only, current at every call."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -221,12 +222,25 @@ class Reads:
 
     def events(self, stream_id: str, after: int = 0) -> list[EventRow]:
         """The facts of a run or batch in order, those after sequence number `after`."""
+        rows = self._rows(sql.EVENT_ROWS, id=stream_id, after=after)
+        if not all(data for _, _, _, _, _, data, *_ in rows):
+            from acp_agent.store.forgotten import forgotten
+
+            raise forgotten(stream_id, self._rows(sql.ERASURE, id=stream_id))
         return [
             EventRow(stream_id, seq, ts, v, kind, actor, json.loads(data), tokens_in, tokens_out, cost)
-            for seq, ts, v, kind, actor, data, tokens_in, tokens_out, cost in self._rows(
-                sql.EVENT_ROWS, id=stream_id, after=after
-            )
+            for seq, ts, v, kind, actor, data, tokens_in, tokens_out, cost in rows
         ]
+
+    def saying(self, text: str) -> list[Found]:
+        """The streams in whose facts `text` stands, as JSON writes it; upper and lower case may count as one."""
+        written = json.dumps(text, ensure_ascii=False)[1:-1]
+        escaped = re.sub(r"([!%_])", r"!\1", written)
+        return [Found(*row) for row in self._rows(sql.STREAMS_SAYING, pattern=f"%{escaped}%")]
+
+    def below(self, stream_id: str) -> list[str]:
+        """Ids of the runs (and loops) of a batch, a loop or a session."""
+        return [found for (found,) in self._rows(sql.BELOW, id=stream_id)]
 
     def budgets(self) -> list[BudgetRow]:
         """Every budget, in order of its scope."""

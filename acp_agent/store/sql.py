@@ -62,6 +62,49 @@ SELECT s.id, s.seq FROM acp_stream s
 WHERE s.tenant = :tenant AND s.seq <> (SELECT COUNT(*) FROM acp_event e WHERE e.stream_id = s.id)
 ORDER BY s.id LIMIT 1"""
 
+# Erasing
+
+LIFE = """
+SELECT s.kind, COALESCE(r.status, b.status, l.status), r.landed, r.commit_sha, s.owner, s.lease_until
+FROM acp_stream s LEFT JOIN acp_run r ON r.id = s.id LEFT JOIN acp_batch b ON b.id = s.id
+    LEFT JOIN acp_loop l ON l.id = s.id
+WHERE s.id = :id AND s.tenant = :tenant"""
+
+PAYLOADS = """
+SELECT seq FROM acp_event
+WHERE stream_id = :id AND tenant = :tenant AND data <> '' AND type <> 'payload_erased' ORDER BY seq"""
+
+ERASE_PAYLOADS = """
+UPDATE acp_event SET data = ''
+WHERE stream_id = :id AND tenant = :tenant AND data <> '' AND type <> 'payload_erased'"""
+
+FORGET_RUN = """
+UPDATE acp_run SET title = '', prompt = '', message = '', last_text = '', root = '', branch = NULL, worktree = NULL,
+    path = NULL
+WHERE id = :id"""
+
+FORGET_BATCH = "UPDATE acp_batch SET prompt = '', options = '{}' WHERE id = :id"
+
+# Without its name too: the newest loop of a name is the one that goes on.
+FORGET_LOOP = (
+    "UPDATE acp_loop SET name = '', goal = '', message = '', last_text = '', root = '', branch = NULL WHERE id = :id"
+)
+
+FORGET_SESSION = "UPDATE acp_session SET title = '', cwd = '', deleted = TRUE WHERE id = :id"
+
+FORGET_TITLE = """
+UPDATE acp_session SET title = '' WHERE id = (SELECT session_id FROM acp_run WHERE id = :id AND session_id <> '')"""
+
+ERASURE = "SELECT data FROM acp_event WHERE stream_id = :id AND type = 'payload_erased' ORDER BY seq DESC LIMIT 1"
+
+STREAMS_SAYING = """
+SELECT DISTINCT s.kind, s.id FROM acp_event e JOIN acp_stream s ON s.id = e.stream_id
+WHERE e.tenant = :tenant AND e.type <> 'payload_erased' AND e.data LIKE :pattern ESCAPE '!' ORDER BY s.id"""
+
+BELOW = """
+SELECT id FROM acp_run WHERE tenant = :tenant AND (batch_id = :id OR session_id = :id)
+UNION SELECT id FROM acp_loop WHERE tenant = :tenant AND parent = :id ORDER BY 1"""
+
 # Runs, batches, sessions
 
 NEW_RUN = """
@@ -125,11 +168,13 @@ UPDATE acp_session SET title = COALESCE(:title, title), deleted = deleted OR :de
 WHERE id = :id"""
 
 RUNS_OF_SESSION = """
-SELECT id FROM acp_run WHERE session_id = :id AND tenant = :tenant ORDER BY created_at, position, id"""
+SELECT id FROM acp_run
+WHERE session_id = :id AND tenant = :tenant AND last_type <> 'payload_erased' ORDER BY created_at, position, id"""
 
 HEADS_OF_SESSION = """
 SELECT r.id, s.seq FROM acp_run r JOIN acp_stream s ON s.id = r.id
-WHERE r.session_id = :id AND r.tenant = :tenant ORDER BY r.created_at, r.position, r.id"""
+WHERE r.session_id = :id AND r.tenant = :tenant AND r.last_type <> 'payload_erased'
+ORDER BY r.created_at, r.position, r.id"""
 
 SESSIONS = """
 SELECT s.id, s.cwd, s.title, s.updated_at FROM acp_session s JOIN acp_stream t ON t.id = s.id

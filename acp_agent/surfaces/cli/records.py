@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from acp_agent.config.paths import database_path
+from acp_agent.domain.chain import ERASURE
 from acp_agent.domain.errors import NothingSelected, UsageError
 from acp_agent.store.reads import BatchRow, LoopRow, Reads, RunRow
 
@@ -182,6 +183,9 @@ def _found(reads: Reads, batch_id: str, run_id: str | None, runs: list[RunRow]) 
     batch = reads.batch(batch_id) if batch_id else None
     view = BatchView(batch_id, batch.prompt if batch else runs[0].prompt if runs else "")
     for run in runs:
+        if run.last_type == ERASURE and run_id is None:
+            # What it cost still counts in acp ps; there is nothing to show of it.
+            continue
         view.rows[run.id] = Row(run_id=run.id, project=run.project)
         for event in reads.events(run.id):
             view.apply(event.stream_id, event.seq, event.ts, event.data)

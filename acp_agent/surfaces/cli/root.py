@@ -31,6 +31,7 @@ COMMANDS = {
     "models": (_HERE + "models:models", "Say which models were found, and try them."),
     "skills": (_HERE + "skills:skills", "List skills, and check those you write."),
     "audit": (_HERE + "audit:audit", "Check the record's chain of digests: verify, export."),
+    "forget": (_HERE + "forget:forget", "Erase what is on record of a run, or of a text."),
     "auth": (_HERE + "auth:auth", "Sign in to MCP servers, sign out, see where you are signed in."),
     "doctor": (_HERE + "doctor:doctor", "Check what acp needs on this machine."),
     "completion": (_HERE + "completion:completion", "Print the completion script of a shell."),

@@ -47,6 +47,7 @@ Commands:
   models      Say which models were found, and try them.
   skills      List skills, and check those you write.
   audit       Check the record's chain of digests: verify, export.
+  forget      Erase what is on record of a run, or of a text.
   auth        Sign in to MCP servers, sign out, see where you are signed in.
   doctor      Check what acp needs on this machine.
   completion  Print the completion script of a shell.
