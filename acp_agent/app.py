@@ -275,6 +275,13 @@ def _crash_points(environ: Mapping[str, str]) -> Callable[[str], None] | None:
 
 
 @asynccontextmanager
+async def open_journal(environ: Mapping[str, str]) -> AsyncIterator[SqliteJournal]:
+    """The record alone, for what must work whatever the settings say."""
+    async with SqliteJournal(database_path(environ), crash=_crash_points(environ)) as journal:
+        yield journal
+
+
+@asynccontextmanager
 async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
     """The parts of this process, open until the block ends. Raises UsageError for bad settings or a bad database."""
     imports_are_done()

@@ -59,6 +59,10 @@ class Refused(AcpAgentError):
     exit_code = ExitCode.REFUSED
 
 
+class Held(Refused):
+    """A person stopped everything: nothing begins until somebody lifts the hold."""
+
+
 class ToolError(Exception):
     """An error the model reads and may mend; the run goes on.
 

@@ -18,6 +18,7 @@ from acp_agent.domain.errors import ModelFault
 from acp_agent.domain.events_effects import CompensationFinished, CompensationStarted
 from acp_agent.domain.events_erased import PayloadErased
 from acp_agent.domain.events_files import FilesSnapshot, Undone
+from acp_agent.domain.events_hold import HoldFact
 from acp_agent.domain.events_hooks import HookRan
 from acp_agent.domain.events_loop import LoopFact
 from acp_agent.domain.events_review import CallReviewed, ReviewStarted
@@ -363,6 +364,7 @@ Fact = (
     | BatchStarted
     | BatchEnded
     | LoopFact
+    | HoldFact
     | ReviewStarted
     | CallReviewed
     | AllowedAlways

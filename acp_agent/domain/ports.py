@@ -7,6 +7,7 @@ from acp_agent.domain.base import Frozen
 from acp_agent.domain.budget import Cap, Quote, Reservation, Settlement
 from acp_agent.domain.events import Committed, Event, Fact, GateFinished
 from acp_agent.domain.events_files import FilesSnapshot
+from acp_agent.domain.hold import Hold
 from acp_agent.domain.message import Message, Reply, ToolCall, Usage, Word
 from acp_agent.domain.request import Gate, Workplace
 from acp_agent.domain.session import SessionSummary
@@ -237,7 +238,7 @@ class Journal(Protocol):
         reserve: Sequence[Reservation] = (),
         settle: Sequence[Settlement] = (),
     ) -> list[Event]:
-        """Record facts of the driver together with their money, or nothing. Raises Fenced, OverBudget."""
+        """Record facts of the driver together with their money, or nothing. Raises Fenced, OverBudget, Held."""
         ...
 
     async def note(self, stream_id: str, facts: Sequence[Fact], actor: str) -> list[Event]:
@@ -250,6 +251,10 @@ class Journal(Protocol):
 
     async def erase(self, stream_ids: Sequence[str], reason: str, actor: str) -> int:
         """Erase what streams said, all of them or none; returns the number of payloads. Raises Refused."""
+        ...
+
+    async def hold(self) -> Hold | None:
+        """The hold in force, by which a person stopped everything."""
         ...
 
     async def runs_of(self, session_id: str) -> list[str]:

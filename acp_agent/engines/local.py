@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 from acp_agent.domain.errors import AcpAgentError, Refused
 from acp_agent.domain.ports import Claim, Journal, Owner
 from acp_agent.domain.run import RunState
+from acp_agent.runs.holding import stopped
 from acp_agent.runs.port import Worker
 
 HEARTBEAT = 1.0
@@ -58,29 +59,39 @@ class LocalEngine:
             await self._drive(claim)
 
     async def drive(self, run_id: str) -> RunState:
-        """Drive one run here until it ends or waits. Raises Refused when it cannot be claimed."""
+        """Drive one run here until it ends or waits. Raises Refused when it cannot be claimed, Held."""
         claim = await self._journal.claim(run_id, self._owner)
         if claim is None:
+            await self._refuse_held()
             raise Refused(f"{run_id} cannot be driven here: it is driven elsewhere, waits or has ended", hint="acp ps")
         async with self._leases(lambda: [claim]):
-            return await self._drive(claim)
+            state = await self._drive(claim)
+        if not state.ended and not state.waiting:
+            await self._refuse_held()
+        return state
 
     async def work(self, batch_id: str | None, jobs: int) -> None:
         """Drive up to `jobs` runs at once, of one batch or of all, until none can be claimed and none is under way.
 
-        Raises Refused when another process works on the batch.
+        Raises Refused when another process works on the batch, and Held where a person stopped everything.
         """
         async with AsyncExitStack() as stack:
             if batch_id is not None:
                 await stack.enter_async_context(self.hold(batch_id))
             await stack.enter_async_context(self._leases(lambda: list(self._claims.values())))
             await self._work(batch_id, jobs)
+            await self._refuse_held()
+
+    async def _refuse_held(self) -> None:
+        if (held := await self._journal.hold()) is not None:
+            raise stopped(held)
 
     @asynccontextmanager
     async def hold(self, stream_id: str) -> AsyncIterator[Claim]:
         """Keep a batch, a session or a loop for this process while the block runs. Refused when another one has it."""
         claim = await self._journal.claim(stream_id, self._owner)
         if claim is None:
+            await self._refuse_held()
             raise Refused(f"{stream_id} is worked on by another process", hint=f"acp logs -f {stream_id}")
         try:
             async with self._leases(lambda: [claim]):
@@ -162,9 +173,12 @@ class LocalEngine:
     async def _keep(self, held: Callable[[], list[Claim]]) -> None:
         while True:
             await anyio.sleep(self._heartbeat)
+            stop = await self._journal.hold()
             for pulse in await self._journal.renew(held()):
                 if pulse.lost:
                     self._worker.abandon(pulse.stream_id)
+                elif stop is not None and stop.now:
+                    self._worker.halt(pulse.stream_id)
                 else:
                     await self._worker.poke(pulse.stream_id, pulse.seq)
             # Another process may have answered what a run of ours waited for.

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from acp_agent.config.servers import servers_for
 from acp_agent.config.settings import DEFAULT_ROLE, load_settings, model_for, settings_problems
 from acp_agent.config.trust import require_trust
 from acp_agent.domain.errors import AcpAgentError
+from acp_agent.domain.hold import LIFT
 from acp_agent.fleet.git import git
 from acp_agent.fleet.targets import bad_targets
 from acp_agent.llm.discover import survey
@@ -121,10 +123,15 @@ async def _database(environ: Mapping[str, str]) -> list[Check]:
     path = database_path(environ)
     with Reads(path) as reads:
         runs = len(reads.runs(limit=1))
+        held = reads.hold()
     folder = next(folder for folder in path.parents if os.path.isdir(folder))  # noqa: ASYNC240 one stat
     if not os.access(folder, os.W_OK):
         return [Check("database", False, f"{folder} cannot be written", "set ACP_HOME to a folder of your own")]
-    return [Check("database", True, f"{path}" if runs else f"{path} (empty)")]
+    database = Check("database", True, f"{path}" if runs else f"{path} (empty)")
+    if held is None:
+        return [database]
+    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(held.since))
+    return [database, Check("hold", None, f"{held.what} (since {since})", LIFT)]
 
 
 async def _model(environ: Mapping[str, str]) -> list[Check]:

@@ -8,7 +8,7 @@ from typing import assert_never
 
 import anyio
 
-from acp_agent.domain.errors import AcpAgentError, Fenced, NotRecorded
+from acp_agent.domain.errors import AcpAgentError, Fenced, Held, NotRecorded
 from acp_agent.domain.events import Event, Fact
 from acp_agent.domain.events_loop import (
     IterationPlanned,
@@ -86,6 +86,7 @@ class LoopDriver:
     invocation: Invocation
     state: LoopState = field(default_factory=LoopState)
     begun: str | None = None
+    _effect: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     _at: float = field(default_factory=time.monotonic)
     _news: anyio.Event = field(default_factory=anyio.Event)
 
@@ -122,18 +123,22 @@ class LoopDriver:
                 why = await self._go_on()
             except Fenced:
                 why = "lost"
+            except Held:
+                why = "held"
             group.cancel_scope.cancel()
         return why
 
     async def _go_on(self) -> str:
-        while True:
+        while await self.parts.journal.hold() is None:
             await settle(self)
             step = next_step(self.state, self._moment())
             if isinstance(step, steps.Plan) and await self._has_changed():
                 continue
             if isinstance(step, steps.Leave):
                 return step.why
-            await self._guarded(step)
+            with anyio.CancelScope() as self._effect:
+                await self._guarded(step)
+        return "held"
 
     async def record(self, *facts: Fact) -> None:
         """Put facts on record, fold them, and tell who watches."""
@@ -175,6 +180,10 @@ class LoopDriver:
             self.take(news)
             if news:
                 self._news.set()
+            held = await self.parts.journal.hold()
+            if held is not None and held.now and self.state.phase != "started":
+                # What a run does its own driver ends; measuring and checking are ours, and begin again.
+                self._effect.cancel()
             stop, run_id = self.state.stop_asked, self.state.run_id
             if stop is not None and stop.now and not asked and self.state.phase == "started" and run_id:
                 asked = True
@@ -194,7 +203,7 @@ class LoopDriver:
         """Do `step`; what goes wrong beyond runs and checks ends the loop with the reason on record."""
         try:
             await self._do(step)
-        except (Fenced, NotRecorded):
+        except (Fenced, Held, NotRecorded):
             raise
         except AcpAgentError as error:
             hint = f" ({error.hint})" if error.hint else ""

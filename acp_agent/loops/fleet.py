@@ -8,7 +8,7 @@ import anyio
 
 from acp_agent.config.paths import database_path
 from acp_agent.domain.budget import Cap
-from acp_agent.domain.errors import ExitCode, Fenced, NothingSelected, Refused
+from acp_agent.domain.errors import ExitCode, Fenced, Held, NothingSelected, Refused
 from acp_agent.domain.events import Event, Fact
 from acp_agent.domain.events_loop import (
     FleetStarted,
@@ -120,6 +120,8 @@ class FleetDriver:
                     pass
             except Fenced:
                 why = "lost"
+            except Held:
+                why = "held"
             group.cancel_scope.cancel()
         return why
 
@@ -239,6 +241,7 @@ def fleet_exit_of(state: FleetState, why: str) -> tuple[ExitCode, str]:
             return ExitCode.OK, reason
         return (ExitCode.LIMIT if reason.startswith("max_") else ExitCode.FAILED), reason
     codes = {"paused": ExitCode.WAITS, "parked": ExitCode.WAITS, "deadline": ExitCode.LIMIT, "once": ExitCode.OK}
+    codes["held"] = ExitCode.WAITS
     return codes.get(why, ExitCode.REFUSED if why == "lost" else ExitCode.FAILED), why
 
 

@@ -353,6 +353,7 @@ def exit_of(state: LoopState, why: str) -> tuple[ExitCode, str]:
         limit = state.parked.waiting == "timer"
         return (ExitCode.LIMIT if limit else ExitCode.WAITS), state.parked.waiting
     codes = {"paused": ExitCode.WAITS, "deadline": ExitCode.LIMIT, "once": ExitCode.OK, "lost": ExitCode.REFUSED}
+    codes["held"] = ExitCode.WAITS
     return codes.get(why, ExitCode.FAILED), why
 
 

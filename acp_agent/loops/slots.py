@@ -3,7 +3,7 @@
 import hashlib
 from datetime import datetime
 
-from acp_agent.domain.errors import NothingSelected, Refused
+from acp_agent.domain.errors import Held, NothingSelected, Refused
 from acp_agent.domain.events_loop import ScheduleStarted, SlotTaken
 from acp_agent.domain.ports import Journal, NewStream
 from acp_agent.loops.calendar import Calendar
@@ -40,6 +40,8 @@ async def take_slot(journal: Journal, engine: Engine, name: str, place: str, whe
             last = max((fact.slot for fact in facts if isinstance(fact, SlotTaken)), default=0.0)
             if last < slot.timestamp():
                 await journal.append(claim, [SlotTaken(slot=slot.timestamp(), when=when.text)])
+    except Held:
+        raise
     except Refused as error:
         raise NothingSelected(f"{shown} is being taken: {error.what}") from None
     if last >= slot.timestamp():

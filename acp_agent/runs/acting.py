@@ -132,6 +132,8 @@ async def _finish(driver: "Driver", ready: list[tuple[OpenCall, Prepared]]) -> N
 def _cut_off(driver: "Driver") -> ToolResult:
     """The result of a call that was stopped: by a cancellation, by the run's time, or with its process."""
     why = "the run was cancelled" if driver.state.cancel_asked else "it was interrupted"
+    if driver.halted:
+        why = "everything was stopped"
     if driver.budget_left() == 0.0:
         why = "the time of the run was up"
     return ToolResult(

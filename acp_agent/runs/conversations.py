@@ -31,6 +31,7 @@ from acp_agent.domain.session import SessionState
 from acp_agent.domain.tool import Risk
 from acp_agent.runs.allowances import Allowances
 from acp_agent.runs.bus import Bus, Subscription
+from acp_agent.runs.holding import stopped
 from acp_agent.runs.instructions import instructions_for
 from acp_agent.runs.models import Models
 from acp_agent.runs.port import Engine
@@ -226,6 +227,8 @@ class Conversations:
             return
         await self.runner.cancel(self.engine, runs[-1], note="interrupted; the conversation went on", actor=self.actor)
         if not (await self.runner.state(runs[-1])).ended:
+            if (held := await self.journal.hold()) is not None:
+                raise stopped(held)
             raise Refused(f"another process works on this session ({runs[-1]})", hint=f"acp cancel {runs[-1]}")
 
 

@@ -31,7 +31,7 @@ from acp_agent.agent.calls import Scene
 from acp_agent.agent.decide import next_action
 from acp_agent.agent.lookup import is_guess
 from acp_agent.domain.budget import Reservation, Settlement
-from acp_agent.domain.errors import AcpAgentError, Fenced, NotRecorded
+from acp_agent.domain.errors import AcpAgentError, Fenced, Held, NotRecorded
 from acp_agent.domain.events import (
     AnswerChecked,
     Event,
@@ -52,6 +52,7 @@ from acp_agent.runs.acting import act, recover
 from acp_agent.runs.answer import check_answer
 from acp_agent.runs.asking import ask, put_question
 from acp_agent.runs.breach import parked
+from acp_agent.runs.holding import stopped
 from acp_agent.runs.hooking import before_end, settle
 from acp_agent.runs.keeping import snapshot_after, snapshot_before
 from acp_agent.runs.parts import Parts
@@ -71,6 +72,7 @@ class Driver:
         self.tools: Tools | None = None
         self.weights: Weights = {}
         self.effect: anyio.CancelScope | None = None
+        self.halted = False
         self.kept: set[str] = set()
         self._at = time.monotonic()
         self._thinking = Thinking(self)
@@ -88,14 +90,17 @@ class Driver:
         return self.state.active + time.monotonic() - self._at
 
     async def drive(self) -> RunState:
-        """Go on until the run ends or waits. A lost lease ends the drive quietly: another driver has the run."""
+        """Go on until the run ends or waits.
+
+        A lost lease ends the drive quietly, since another driver has the run, and so does a hold.
+        """
         try:
             self._take(await self.parts.journal.events(self.claim.stream_id))
             if self.claim.fence > 1:
                 await self.record(Resumed(fence=self.claim.fence))
             while not isinstance(action := await self._next(), Stop):
                 await self._guarded(action)
-        except Fenced:
+        except (Fenced, Held):
             return self.state
         finally:
             if self.tools is not None:
@@ -123,8 +128,14 @@ class Driver:
     def begin(self, scope: anyio.CancelScope) -> None:
         """An effect begins that a cancellation stops, also one that came while its intent was put on record."""
         self.effect = scope
-        if self.state.cancel_asked:
+        if self.state.cancel_asked or self.halted:
             scope.cancel()
+
+    def halt(self) -> None:
+        """End the effect under way, and begin no other."""
+        self.halted = True
+        if self.effect is not None:
+            self.effect.cancel()
 
     def budget_left(self) -> float | None:
         """Seconds until the run's time is up; None without a limit."""
@@ -139,6 +150,9 @@ class Driver:
             self.parts.bus.publish(self.claim.stream_id, event)
 
     async def _next(self) -> Action:
+        # The record refuses intents while a hold is on; what has none (a worktree, hooks, a commit) is kept back here.
+        if (held := await self.parts.journal.hold()) is not None:
+            raise stopped(held)
         await settle(self)
         await self._open_tools()
         policy = InForce()
@@ -164,7 +178,7 @@ class Driver:
         """Do `action`; what goes wrong beyond tools and models ends the run with the reason on record."""
         try:
             await self._do(action)
-        except (Fenced, NotRecorded):
+        except (Fenced, Held, NotRecorded):
             raise
         except AcpAgentError as error:
             await self._thinking.give_up(error)

@@ -23,6 +23,10 @@ class Worker(Protocol):
         """The lease of a run driven here is lost: stop its effects, write nothing more."""
         ...
 
+    def halt(self, run_id: str) -> None:
+        """A person stopped everything at once: end the effect of a run driven here; what came of it goes on record."""
+        ...
+
 
 class Engine(Protocol):
     """Brings queued runs to workers; a run is queued by being in the record."""

@@ -83,6 +83,12 @@ class Runner:
         if driver is not None and driver.effect is not None:
             driver.effect.cancel()
 
+    def halt(self, run_id: str) -> None:
+        """A person stopped everything at once: end what the run does; the record says what came of it."""
+        driver = self._drivers.get(run_id)
+        if driver is not None:
+            driver.halt()
+
     async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Event | Word]:
         """The facts of a run after `seq` in order, and the words of this process's driver, until it ends or waits."""
         with self._parts.bus.subscribe(run_id) as subscription:

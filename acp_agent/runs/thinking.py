@@ -122,6 +122,9 @@ class Thinking:
                 await self._replied(request, reply, time.monotonic() - began)
                 return
             why = "cancelled" if driver.state.cancel_asked else "The time of the run was up."
+            if driver.halted:
+                await self._fail(ModelError("Everything was stopped.", fault=ModelFault.LOST), True)
+                return
             hearing.end()
             partial = hearing.said if driver.state.cancel_asked else ""
             await self._fail(ModelError(why, fault=ModelFault.TIMEOUT), True, partial)

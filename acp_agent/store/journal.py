@@ -13,6 +13,7 @@ from pydantic_core import from_json
 from acp_agent.domain.budget import Reservation, Settlement
 from acp_agent.domain.errors import AcpAgentError, Fenced
 from acp_agent.domain.events import Event, Fact, fact_of
+from acp_agent.domain.hold import Hold, hold_of
 from acp_agent.domain.masking import enter_places
 from acp_agent.domain.ports import Claim, NewStream, Owner, Pulse
 from acp_agent.domain.redact import Redactor
@@ -118,7 +119,7 @@ class SqliteJournal:
         reserve: Sequence[Reservation] = (),
         settle: Sequence[Settlement] = (),
     ) -> list[Event]:
-        """Record facts of the driver together with their money, or nothing. Raises Fenced, OverBudget, Refused.
+        """Record facts of the driver together with their money, or nothing. Raises Fenced, OverBudget, Held, Refused.
 
         A cancellation is delivered only after the outcome is known, so that no caller doubts whether its facts stand.
         """
@@ -154,6 +155,14 @@ class SqliteJournal:
 
         apply = partial(erasure.erase, tenant=self._tenant, stream_ids=stream_ids, reason=reason, actor=actor)
         return await self._writer.submit(apply, guarded=True)
+
+    async def hold(self) -> Hold | None:
+        """The hold in force, by which a person stopped everything."""
+
+        def question(connection: sqlite3.Connection) -> Hold | None:
+            return hold_of(connection.execute(sql.HOLD_FACTS, {"tenant": self._tenant}))
+
+        return await self._reader.ask(question)
 
     async def runs_of(self, session_id: str) -> list[str]:
         """Ids of the runs of a session, oldest first."""

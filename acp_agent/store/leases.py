@@ -21,6 +21,8 @@ def dead_owner(connection: sqlite3.Connection, tenant: str, stream_id: str, now:
 
 def claimable(connection: sqlite3.Connection, tenant: str, batch_id: str | None, limit: int, now: float) -> list[str]:
     """Ids of runs that are queued or running and have no living driver, oldest first."""
+    if connection.execute(sql.HOLD_FACTS, {"tenant": tenant}).fetchone() is not None:
+        return []
     statement = sql.CLAIMABLE if batch_id is None else sql.CLAIMABLE_OF_BATCH
     is_gone = process.judge()
     found: list[str] = []
@@ -43,6 +45,8 @@ def claim(
         raise operations.unknown(stream_id)
     kind, seq, fence, holder, lease_until, takeovers, seq_at_claim, status = row
     if _held(holder, lease_until, transaction.now, lambda text: text == dead):
+        return None
+    if kind in operations.WORKS and operations.is_held(transaction, tenant):
         return None
     if not _drivable(transaction, stream_id, kind, status):
         return None

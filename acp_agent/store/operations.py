@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from acp_agent.domain.always import STREAM, AllowedAlways
 from acp_agent.domain.budget import Cap, Reservation, Settlement
-from acp_agent.domain.errors import Fenced, OverBudget, Refused
+from acp_agent.domain.errors import Fenced, Held, OverBudget, Refused
 from acp_agent.domain.events import (
     Accepted,
     ApprovalGiven,
@@ -24,13 +24,17 @@ from acp_agent.domain.events import (
     SessionDeleted,
     SessionStarted,
 )
+from acp_agent.domain.events_hold import HoldSet
 from acp_agent.domain.events_loop import FleetStarted, LoopChanged, LoopFact, LoopStarted, ScheduleStarted
+from acp_agent.domain.hold import BEGINS, HOLD, LIFT, hold_of
 from acp_agent.domain.masking import masked_fact
 from acp_agent.domain.ports import Claim, NewStream
 from acp_agent.domain.redact import Redactor
 from acp_agent.store import loop_summary, sql, summary
 from acp_agent.store.writer import Transaction
 
+WORKS = frozenset({"run", "batch", "loop", "schedule"})
+"""Kinds of streams whose drivers have effects: none is opened or claimed while a hold is on."""
 DRIVER = "worker"
 """The actor of what a driver records."""
 VERSION = 1
@@ -65,6 +69,8 @@ class Opening:
 
 def create(transaction: Transaction, tenant: str, openings: Sequence[Opening], actor: str) -> None:
     """Open every stream with its summary, first facts and budgets."""
+    if any(opening.stream.kind in WORKS for opening in openings):
+        refuse_held(transaction, tenant)
     for position, opening in enumerate(openings):
         stream = opening.stream
         if transaction.row(sql.LAST_SEQ, id=stream.stream_id) is not None:
@@ -76,6 +82,17 @@ def create(transaction: Transaction, tenant: str, openings: Sequence[Opening], a
             _open_budget(transaction, tenant, cap)
 
 
+def is_held(transaction: Transaction, tenant: str) -> bool:
+    """Whether a person stopped everything."""
+    return bool(transaction.rows(sql.HOLD_FACTS, tenant=tenant))
+
+
+def refuse_held(transaction: Transaction, tenant: str) -> None:
+    """Nothing begins while a hold is on. Raises Held."""
+    if (held := hold_of(transaction.rows(sql.HOLD_FACTS, tenant=tenant))) is not None:
+        raise Held(held.what, hint=LIFT)
+
+
 def append(
     transaction: Transaction,
     tenant: str,
@@ -84,6 +101,8 @@ def append(
     until: float,
 ) -> list[Event] | Fenced:
     """Record a driver's facts and extend its lease; a driver that lost the stream gets them kept as late results."""
+    if any(draft.fact.type in BEGINS for draft in drafts):
+        refuse_held(transaction, tenant)
     advanced = transaction.row(sql.ADVANCE_OWNED, id=claim.stream_id, fence=claim.fence, count=len(drafts), until=until)
     if advanced is None:
         return _keep_late(transaction, tenant, claim, drafts)
@@ -248,6 +267,8 @@ def _summarise(transaction: Transaction, tenant: str, opening: Opening, position
             values = loop_summary.first_columns(first)
             transaction.rows(sql.NEW_LOOP, id=stream.stream_id, tenant=tenant, now=transaction.now, **values)
         case ScheduleStarted() if stream.kind == "schedule":
+            pass
+        case HoldSet() if stream.kind == HOLD:
             pass
         case AllowedAlways() if stream.kind == STREAM:
             # It has no summary: there is one such stream, and it is short.

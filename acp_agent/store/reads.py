@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 
 from acp_agent.domain.chain import Anchor, Link
 from acp_agent.domain.errors import UsageError
+from acp_agent.domain.hold import Hold, hold_of
 from acp_agent.store import process, sql
 from acp_agent.store.schema import (
     SCHEMA_VERSION,
@@ -245,6 +246,10 @@ class Reads:
     def budgets(self) -> list[BudgetRow]:
         """Every budget, in order of its scope."""
         return [BudgetRow(*row) for row in self._rows(sql.BUDGETS)]
+
+    def hold(self) -> Hold | None:
+        """The hold in force, by which a person stopped everything."""
+        return hold_of((kind, ts, actor, data) for kind, ts, actor, data in self._rows(sql.HOLD_FACTS))
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

@@ -38,6 +38,12 @@ WHERE stream_id = :id AND seq > :after AND tenant = :tenant ORDER BY seq"""
 
 CANCELLATION = "SELECT 1 FROM acp_event WHERE stream_id = :id AND type = 'cancel_asked' LIMIT 1"
 
+HOLD_FACTS = """
+SELECT type, ts, actor, data FROM acp_event WHERE stream_id = 'hold' AND tenant = :tenant AND seq > COALESCE((
+    SELECT MAX(seq) FROM acp_event WHERE stream_id = 'hold' AND tenant = :tenant AND type = 'hold_lifted'), 0)
+ORDER BY seq"""
+"""The facts of a hold that is on: none where nothing is held."""
+
 # The audit chain
 
 HEAD = """

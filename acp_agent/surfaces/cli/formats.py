@@ -69,6 +69,11 @@ def clock(ts: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(ts))
 
 
+def moment(ts: float) -> str:
+    """The local day and time of `ts`."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ts))
+
+
 def stamp(ts: float) -> str:
     """`ts` as ISO 8601 in UTC with microseconds, for machines."""
     whole, part = divmod(round(ts * 1_000_000), 1_000_000)

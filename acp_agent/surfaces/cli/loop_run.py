@@ -13,6 +13,7 @@ import anyio
 import click
 
 from acp_agent.domain.errors import UsageError
+from acp_agent.domain.hold import LIFT
 from acp_agent.loops.view import LoopView
 from acp_agent.surfaces.cli.document import event_document
 from acp_agent.surfaces.cli.drive import Driven, heed_signals, tick
@@ -213,6 +214,8 @@ class Seat:
             click.echo(json.dumps(document, ensure_ascii=True, indent=2, default=str), file=self._stream)
         elif self.output not in ("jsonl", "quiet"):
             click.echo(report(view, self._stream, interrupted=interrupted), file=self._stream)
+        if turn.why == "held":
+            self.say(f"stopped: {LIFT}, and acp loop {one_line(view.name)} this loop")
         if driven.exit_code is not None and self.output != "quiet":
             click.echo(f"interrupted; continue with: acp loop {one_line(view.name)}", err=True)
         return int(code)

@@ -17,6 +17,7 @@ from acp_agent.surfaces.cli.grid import is_terminal, print_json, terminal_width
 from acp_agent.surfaces.cli.group import Command
 from acp_agent.surfaces.cli.loop_list import loop_documents, loop_rows, loops_listed
 from acp_agent.surfaces.cli.records import EVERY, Listed, open_records
+from acp_agent.surfaces.cli.stop import hold_line, hold_of_record
 from acp_agent.surfaces.cli.text import cut, one_line
 
 if TYPE_CHECKING:
@@ -49,11 +50,15 @@ def ps(everything: bool, watch: bool, output: str) -> int:
         return _watch(everything, output)
     listed, loops = _listed(everything), loops_listed(everything)
     if output == "json":
-        print_json({"v": 1, "batches": [_document(entry) for entry in listed], "loops": loop_documents(loops)})
+        held = hold_of_record()
+        batches = [_document(entry) for entry in listed]
+        print_json({"v": 1, "batches": batches, "loops": loop_documents(loops), "hold": held and held._asdict()})
     elif listed or loops:
         click.echo(_table(listed, loops))
     else:
         click.echo(NONE, err=True)
+    if output != "json" and (line := hold_line()) is not None:
+        click.echo(line, err=True)
     return int(ExitCode.OK)
 
 
@@ -64,6 +69,7 @@ def _watch(everything: bool, output: str) -> int:
         while True:
             listed, loops = _listed(everything), loops_listed(everything)
             lines = (_table(listed, loops) if listed or loops else NONE).splitlines()
+            lines = [*filter(None, [hold_line()]), *lines]
             room = shutil.get_terminal_size().lines - 1
             click.echo(CLEAR + "\n".join(lines[:room]))
             time.sleep(1.0)

@@ -11,18 +11,19 @@ from acp_agent.surfaces.cli.group import Command
 from acp_agent.surfaces.cli.loop_review import cancel_loop, loop_meant, resume_loop
 from acp_agent.surfaces.cli.records import Records, open_records
 from acp_agent.surfaces.cli.report import ANSWERABLE, answer_command, reference
+from acp_agent.surfaces.cli.stop import lift
 from acp_agent.surfaces.cli.text import one_line
 
 
 @click.command(cls=Command)
 @click.argument("name", metavar="[ID]", required=False, shell_complete=complete.ids)
-@click.option("--all", "everything", is_flag=True, help="All interrupted batches, one after the other.")
+@click.option("--all", "everything", is_flag=True, help="Lift what acp stop holds; then all interrupted batches.")
 @options.jobs
 @options.output
 def resume(name: str | None, everything: bool, jobs: int, output: str, out: str | None) -> int:
     """Go on with interrupted work, where its record stands; without ID with the newest batch.
 
-    Nothing that was finished is done again.
+    Nothing that was finished is done again. --all ends what acp stop --all began.
     """
     import anyio
 
@@ -30,7 +31,15 @@ def resume(name: str | None, everything: bool, jobs: int, output: str, out: str 
         raise UsageError("ID and --all were both given", hint="give one of them")
     if (row := loop_meant(name)) is not None:
         return resume_loop(row, output, out)
-    return anyio.run(_resume, name, everything, jobs, output, out)
+    if not everything:
+        return anyio.run(_resume, name, False, jobs, output, out)
+    lifted = anyio.run(lift)
+    try:
+        return anyio.run(_resume, name, True, jobs, output, out)
+    except NothingSelected:
+        if not lifted:
+            raise
+        return int(ExitCode.OK)
 
 
 async def _resume(name: str | None, everything: bool, jobs: int, output: str, out: str | None) -> int:
