@@ -15,6 +15,7 @@ from acp_agent.domain.base import Frozen
 from acp_agent.domain.blast import Excess
 from acp_agent.domain.confinement import Confinement
 from acp_agent.domain.errors import ModelFault
+from acp_agent.domain.events_batch import BatchFact
 from acp_agent.domain.events_effects import CompensationFinished, CompensationStarted
 from acp_agent.domain.events_erased import PayloadErased
 from acp_agent.domain.events_files import FilesSnapshot, Undone
@@ -312,23 +313,6 @@ class SessionDeleted(Frozen):
     type: Literal["session_deleted"] = "session_deleted"
 
 
-class BatchStarted(Frozen):
-    """One prompt over many projects; its runs are started in the same transaction."""
-
-    type: Literal["batch_started"] = "batch_started"
-    prompt: str
-    projects: tuple[str, ...]
-    options: dict[str, Any] = Field(default_factory=dict)
-
-
-class BatchEnded(Frozen):
-    """Every run of the batch has ended or waits for a person."""
-
-    type: Literal["batch_ended"] = "batch_ended"
-    exit_code: int
-    reason: str
-
-
 Fact = (
     RunStarted
     | WorkspacePrepared
@@ -361,8 +345,7 @@ Fact = (
     | SessionStarted
     | SessionChanged
     | SessionDeleted
-    | BatchStarted
-    | BatchEnded
+    | BatchFact
     | LoopFact
     | HoldFact
     | ReviewStarted

@@ -14,7 +14,8 @@ from acp_agent.config.settings import DEFAULT_ALIAS, settings_not_in_force
 from acp_agent.domain.budget import Limits
 from acp_agent.domain.chain import ERASURE
 from acp_agent.domain.errors import NothingSelected, Refused, UsageError
-from acp_agent.domain.events import Accepted, BatchEnded, Decision, Event, Rejected
+from acp_agent.domain.events import Accepted, Decision, Event, Rejected
+from acp_agent.domain.events_batch import BatchEnded
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.ports import Journal
 from acp_agent.domain.request import RunRequest, Workplace

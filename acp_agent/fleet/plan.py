@@ -8,7 +8,7 @@ from typing import Any
 from acp_agent.domain.blast import BlastLimits, batch_scope
 from acp_agent.domain.budget import Cap, Limits
 from acp_agent.domain.errors import Refused
-from acp_agent.domain.events import BatchStarted
+from acp_agent.domain.events_batch import BatchStarted
 from acp_agent.domain.hook import Hook
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.ports import NewStream

@@ -10,8 +10,6 @@ from acp_agent.domain.errors import Fenced, Held, OverBudget, Refused
 from acp_agent.domain.events import (
     Accepted,
     ApprovalGiven,
-    BatchEnded,
-    BatchStarted,
     CancelAsked,
     Event,
     Fact,
@@ -24,6 +22,7 @@ from acp_agent.domain.events import (
     SessionDeleted,
     SessionStarted,
 )
+from acp_agent.domain.events_batch import BatchEnded, BatchStarted
 from acp_agent.domain.events_hold import HoldSet
 from acp_agent.domain.events_loop import FleetStarted, LoopChanged, LoopFact, LoopStarted, ScheduleStarted
 from acp_agent.domain.hold import BEGINS, HOLD, LIFT, hold_of

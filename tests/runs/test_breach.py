@@ -9,7 +9,8 @@ import pytest
 from acp_agent.app import App
 from acp_agent.domain.blast import BlastLimits, batch_scope
 from acp_agent.domain.budget import Cap
-from acp_agent.domain.events import BatchStarted, Decision
+from acp_agent.domain.events import Decision
+from acp_agent.domain.events_batch import BatchStarted
 from acp_agent.domain.ports import NewStream
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import RunState

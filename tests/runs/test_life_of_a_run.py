@@ -9,7 +9,8 @@ import pytest
 
 from acp_agent.app import App
 from acp_agent.domain.budget import Cap, Limits
-from acp_agent.domain.events import BatchStarted, Event
+from acp_agent.domain.events import Event
+from acp_agent.domain.events_batch import BatchStarted
 from acp_agent.domain.events_files import FilesSnapshot
 from acp_agent.domain.message import Word
 from acp_agent.domain.policy import Mode

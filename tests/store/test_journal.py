@@ -13,8 +13,6 @@ from acp_agent.domain.events import (
     Accepted,
     ApprovalAsked,
     ApprovalGiven,
-    BatchEnded,
-    BatchStarted,
     CancelAsked,
     Event,
     LateResult,
@@ -26,6 +24,7 @@ from acp_agent.domain.events import (
     RunEnded,
     ToolStarted,
 )
+from acp_agent.domain.events_batch import BatchEnded, BatchStarted
 from acp_agent.domain.message import AssistantMessage, Reply, Usage
 from acp_agent.domain.ports import Claim, NewStream, Owner
 from acp_agent.domain.run import fold

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from acp_agent.domain.budget import Cap
-from acp_agent.domain.events import BatchStarted, ModelCalled, ModelReplied, RunEnded
+from acp_agent.domain.events import ModelCalled, ModelReplied, RunEnded
+from acp_agent.domain.events_batch import BatchStarted
 from acp_agent.domain.message import AssistantMessage, Reply, Usage
 from acp_agent.domain.ports import NewStream, Owner
 from acp_agent.domain.request import Workplace

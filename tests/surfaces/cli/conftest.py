@@ -14,7 +14,6 @@ from acp_agent.config.paths import database_path
 from acp_agent.domain.errors import ModelFault
 from acp_agent.domain.events import (
     ApprovalAsked,
-    BatchStarted,
     Committed,
     Fact,
     ModelCalled,
@@ -27,6 +26,7 @@ from acp_agent.domain.events import (
     ToolStarted,
     WorkspacePrepared,
 )
+from acp_agent.domain.events_batch import BatchStarted
 from acp_agent.domain.message import AssistantMessage, Reply, ToolCall, Usage
 from acp_agent.domain.ports import NewStream
 from acp_agent.domain.request import RunRequest, Workplace
