@@ -4,13 +4,14 @@ from typing import Literal
 
 from acp_agent.domain.base import Frozen
 
-LimitReason = Literal["max_steps", "max_tool_calls", "max_tokens", "max_cost", "max_time"]
+LimitReason = Literal["max_steps", "max_tool_calls", "max_tokens", "max_cost", "max_time", "stalled"]
 
 
 class Limits(Frozen):
     """What one run may use. None is no limit; there is no money cap unless a person sets one. Times are seconds.
 
-    `max_output` bounds the tokens of one reply, so that its worst price can be set aside; `max_tokens` all of the run.
+    `idle` is how long a model or a tool may yield nothing. `max_output` bounds the tokens of one reply, so that its
+    worst price can be set aside; `max_tokens` all of the run.
     """
 
     max_steps: int | None = 50
@@ -19,6 +20,7 @@ class Limits(Frozen):
     max_time: float | None = 1800.0
     max_cost: float | None = None
     max_output: int | None = None
+    idle: float | None = None
 
 
 class Spent(Frozen):

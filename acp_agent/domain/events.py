@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 from acp_agent.domain.always import AllowanceRevoked, AllowedAlways
 from acp_agent.domain.base import Frozen
 from acp_agent.domain.blast import Excess
+from acp_agent.domain.budget import LimitReason
 from acp_agent.domain.confinement import Confinement
 from acp_agent.domain.errors import ModelFault
 from acp_agent.domain.events_batch import BatchFact
@@ -179,13 +180,13 @@ class AnswerChecked(Frozen):
 
 
 class LimitReached(Frozen):
-    """A limit of the run is used up.
+    """A limit of the run is used up, or a model or tool yielded nothing for too long (`stalled`).
 
     What follows is one last call without tools, where one can be paid, then the end.
     """
 
     type: Literal["limit_reached"] = "limit_reached"
-    limit: Literal["max_steps", "max_tool_calls", "max_tokens", "max_cost", "max_time"]
+    limit: LimitReason
     detail: str = ""
     last_call: bool = True
 

@@ -276,6 +276,7 @@ class Batches:
         limits = Limits(
             max_steps=ask.max_steps or role.max_steps or defaults.max_steps,
             max_time=ask.timeout or _least(site.timeout, role.max_time) or defaults.max_time,
+            idle=site.idle,
             max_cost=ask.max_cost_each if ask.max_cost_each is not None else _least(*caps),
         )
         agent = Agent(

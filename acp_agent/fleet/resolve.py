@@ -45,6 +45,7 @@ class Site:
     role: str | None = None
     model: str | None = None
     timeout: float | None = None
+    idle: float | None = None
     max_cost: float | None = None
     limits: LimitsTable | None = None
     protect_ignored: bool = False
@@ -184,6 +185,7 @@ def _site_of(project: Project, root: Path, subdir: str = "") -> Site:
         role=project.role,
         model=project.model,
         timeout=project.timeout,
+        idle=project.idle,
         max_cost=project.max_cost,
         limits=project.limits,
         protect_ignored=project.protect_ignored,

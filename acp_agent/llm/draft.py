@@ -9,6 +9,7 @@ from typing import Any, Literal
 from acp_agent.domain.errors import ModelError, ModelFault
 from acp_agent.domain.message import AssistantMessage, Reply, StopReason, ToolCall, Usage, Word
 from acp_agent.domain.ports import ModelRequest
+from acp_agent.domain.progress import moved
 
 _STOPS: dict[str, StopReason] = {
     "length": "max_tokens",
@@ -146,6 +147,8 @@ class Draft:
         if name and not call.arguments and name != call.name:
             call.name += name
         arguments = function.get("arguments")
+        if arguments or name:
+            moved()
         if arguments:
             call.arguments.append(arguments if isinstance(arguments, str) else json.dumps(arguments))
 

@@ -47,6 +47,7 @@ async def agent_for(
         max_steps=table.max_steps or about.max_steps or defaults.max_steps,
         max_time=table.timeout or min(t for t in (project.timeout, about.max_time or project.timeout) if t),
         max_cost=own,
+        idle=project.idle,
         max_output=_output(models, chain, min(capped)) if capped else None,
     )
     windows = [price.context_window for each in chain if (price := models.price(each)) and price.context_window]

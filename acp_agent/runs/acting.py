@@ -12,6 +12,7 @@ from acp_agent.domain.tool import Intent, ToolResult, call_key
 from acp_agent.domain.weight import Weight
 from acp_agent.runs.breach import begin, finish
 from acp_agent.runs.hooking import any_hooks, screened
+from acp_agent.runs.idling import ended_when_idle, stalled
 from acp_agent.runs.keeping import keep_before, snapshot_after
 from acp_agent.runs.skills import activated
 
@@ -98,17 +99,27 @@ async def _finish(driver: "Driver", ready: list[tuple[OpenCall, Prepared]]) -> N
     async def run(open_call: OpenCall, prepared: Prepared) -> None:
         results[open_call.call.call_id] = await prepared.run()
 
+    quiet = anyio.CancelScope()
+
     async def record(calls: Sequence[OpenCall]) -> None:
         finished: list[Fact] = []
         for call in (open_call.call for open_call in calls):
-            result, taken_up = activated(driver.state.skills, call, results.get(call.call_id) or _cut_off(driver))
+            result, taken_up = activated(
+                driver.state.skills, call, results.get(call.call_id) or _cut_off(driver, quiet)
+            )
             finished += [ToolFinished(call_id=call.call_id, tool=call.name, result=result), *taken_up]
         after = [fact for one in calls for fact in await snapshot_after(driver, one.call.call_id)]
+        if quiet.cancelled_caught:
+            silent = ", ".join(one.call.name for one in calls if one.call.call_id not in results)
+            finished.append(stalled(silent, driver.request.limits.idle))
         if finished:
             await finish(driver, after, finished)
 
     try:
-        with anyio.move_on_after(driver.budget_left()) as scope:
+        with (
+            anyio.move_on_after(driver.budget_left()) as scope,
+            ended_when_idle(driver.request.limits.idle) as quiet,
+        ):
             driver.begin(scope)
             if len(ready) == 1:
                 await run(*ready[0])
@@ -129,16 +140,18 @@ async def _finish(driver: "Driver", ready: list[tuple[OpenCall, Prepared]]) -> N
     await record([open_call for open_call, _ in ready])
 
 
-def _cut_off(driver: "Driver") -> ToolResult:
-    """The result of a call that was stopped: by a cancellation, by the run's time, or with its process."""
+def _cut_off(driver: "Driver", quiet: anyio.CancelScope) -> ToolResult:
+    """The result of a call that was stopped: by a cancellation, its time, its silence, or with its process."""
     why = "the run was cancelled" if driver.state.cancel_asked else "it was interrupted"
     if driver.halted:
         why = "everything was stopped"
     if driver.budget_left() == 0.0:
         why = "the time of the run was up"
+    if quiet.cancelled_caught:
+        why = f"it yielded nothing for {driver.request.limits.idle:g} s"
     return ToolResult(
         status="cancelled",
-        kind="interrupted",
+        kind="stalled" if quiet.cancelled_caught else "interrupted",
         output=f"Stopped: {why}. What it did until then stays.",
         hint="Check the state of the files before you go on.",
     )

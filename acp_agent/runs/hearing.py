@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from acp_agent.domain.message import Word
+from acp_agent.domain.progress import moved
 from acp_agent.domain.redact import Redactor
 
 
@@ -23,6 +24,7 @@ class Hearing:
     def word(self, word: Word) -> None:
         """A word as it comes from the model."""
         self.any = True
+        moved()
         if word.kind == "text":
             self._said.append(word.text)
         self._pass(word, self._streams[word.kind].feed(word.text))

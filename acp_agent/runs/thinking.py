@@ -13,6 +13,7 @@ from acp_agent.domain.events import LimitReached, ModelCalled, ModelFailed, Mode
 from acp_agent.domain.message import Reply
 from acp_agent.domain.ports import ModelRequest
 from acp_agent.runs.hearing import Hearing
+from acp_agent.runs.idling import ended_when_idle, stalled
 from acp_agent.runs.ids import new_id
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Thinking:
         began = time.monotonic()
         left = FINAL_TIMEOUT if action.final else driver.budget_left()
         try:
-            with anyio.move_on_after(left) as scope:
+            with anyio.move_on_after(left) as scope, ended_when_idle(driver.request.limits.idle) as quiet:
                 driver.begin(scope)
                 reply = await driver.parts.model.reply(request, hearing.word)
                 driver.effect = None
@@ -126,6 +127,9 @@ class Thinking:
                 await self._fail(ModelError("Everything was stopped.", fault=ModelFault.LOST), True)
                 return
             hearing.end()
+            if quiet.cancelled_caught:
+                await self._stalled(request.model)
+                return
             partial = hearing.said if driver.state.cancel_asked else ""
             await self._fail(ModelError(why, fault=ModelFault.TIMEOUT), True, partial)
         except ModelError as error:
@@ -137,6 +141,11 @@ class Thinking:
             raise
         finally:
             driver.effect = None
+
+    async def _stalled(self, model: str) -> None:
+        fact = stalled(model, self._driver.request.limits.idle)
+        await self._fail(ModelError(fact.detail, fault=ModelFault.TIMEOUT), True)
+        await self._driver.record(fact)
 
     async def _replied(self, request: ModelRequest, reply: Reply, seconds: float) -> None:
         driver = self._driver

@@ -1,5 +1,6 @@
 """Who may drive a stream: claims, renewals and releases, as functions of a transaction."""
 
+import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 
@@ -8,6 +9,7 @@ from acp_agent.domain.ports import Claim, Pulse
 from acp_agent.store import operations, process, sql
 from acp_agent.store.writer import Transaction
 
+_log = logging.getLogger(__name__)
 MAX_TAKEOVERS = 3
 _IS_DRIVEN = {"run": sql.RUN_IS_DRIVEN, "batch": sql.BATCH_IS_DRIVEN}
 
@@ -92,6 +94,7 @@ def _drivable(transaction: Transaction, stream_id: str, kind: str, status: str) 
 
 def _give_up(transaction: Transaction, tenant: str, held: Claim) -> None:
     detail = f"taken over {MAX_TAKEOVERS} times without a new event"
+    _log.warning("%s was %s: it waits; acp retry %s tries again", held.stream_id, detail, held.stream_id)
     operations.park(transaction, tenant, held.stream_id, Parked(waiting="crash_loop", detail=detail))
     release(transaction, held)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from acp_agent.testing.connection import Connection
 from acp_agent.testing.request import Request
 from acp_agent.testing.script import Step
-from acp_agent.testing.wire import END_OF_BODY, completion, error_body, frame, stream_events
+from acp_agent.testing.wire import END_OF_BODY, HEARTBEAT, completion, error_body, frame, stream_events
 
 _STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "transfer-encoding": "chunked"}
 
@@ -66,13 +66,22 @@ async def _stream(connection: Connection, request: Request, step: Step) -> bool:
     return True
 
 
+async def _stall(connection: Connection, step: Step) -> None:
+    """Say nothing for a while, but for comments that keep the connection alive where the step wants them."""
+    beats = int(step.stall_for / step.heartbeat) if step.heartbeat else 0
+    for _ in range(beats):
+        await connection.pause(step.heartbeat)
+        connection.write(HEARTBEAT)
+    await connection.pause(step.stall_for - beats * step.heartbeat)
+
+
 async def _faulty(connection: Connection, step: Step, events: list[bytes]) -> bool:
     """Send the chunks one by one; false when the step wants the connection cut."""
     for index, event in enumerate(events):
         if step.cut_after == index:
             break
         if step.stall_at == index:
-            await connection.pause(step.stall_for)
+            await _stall(connection, step)
         if step.error_at == index:
             connection.write(frame(error_body(step.error or {})))
             return True

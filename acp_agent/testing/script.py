@@ -34,8 +34,9 @@ class Step:
     How it fails: `status` of 400 and above, or an `error` ({message, type, code}; status 500 if none is given), with
     `headers` such as Retry-After. `hang_up` closes without a byte; `cut_after` N chunks closes the socket (past the
     end: after [DONE], before the end of the body); `garbage_at` breaks the JSON of chunk N; `error_at` sends `error`
-    in place of chunk N and ends; `stall_at` waits `stall_for` seconds before chunk N. Without streaming, a cut sends
-    half the body, garbage is a body that is no JSON and a stall comes between head and body.
+    in place of chunk N and ends; `stall_at` waits `stall_for` seconds before chunk N, with a comment line every
+    `heartbeat` seconds where that is given, as servers send to keep a connection. Without streaming, a cut sends half
+    the body, garbage is a body that is no JSON and a stall comes between head and body.
     """
 
     __pydantic_config__ = _CLOSED
@@ -60,9 +61,17 @@ class Step:
     error_at: int | None = None
     stall_at: int | None = None
     stall_for: float = 3600.0
+    heartbeat: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, least in (("chunk", 1), ("status", 200), ("delay", 0), ("gap", 0), ("stall_for", 0)):
+        for name, least in (
+            ("chunk", 1),
+            ("status", 200),
+            ("delay", 0),
+            ("gap", 0),
+            ("stall_for", 0),
+            ("heartbeat", 0),
+        ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: must be at least {least}, not {getattr(self, name)}")
         for name in ("cut_after", "garbage_at", "error_at", "stall_at", "cached_tokens"):

@@ -31,6 +31,10 @@ def frame(event: bytes) -> bytes:
     return b"%x\r\ndata: %s\n\n\r\n" % (len(event) + 8, event)
 
 
+HEARTBEAT = b"e\r\n: keep-alive\n\n\r\n"
+"""A comment among server-sent events, as one chunk: it says nothing and keeps the connection."""
+
+
 def error_body(error: Mapping[str, Any]) -> bytes:
     """An error in OpenAI's shape, missing fields filled in."""
     filled = {"message": "injected", "type": "server_error", "param": None, "code": None, **error}

@@ -18,6 +18,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from acp_agent.domain.errors import ToolError
+from acp_agent.domain.progress import moved
 from acp_agent.tools.sandbox.watch import exceeded
 
 TAG = "ACP_COMMAND_ID"
@@ -200,6 +201,7 @@ async def _follow(process: "subprocess.Popen[bytes]", reading: int, output: _Out
         async def read() -> None:
             async for data in _chunks(reading):
                 output.feed(data)
+                moved()
                 if output.full:
                     tasks.cancel_scope.cancel()
                     return

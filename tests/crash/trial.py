@@ -138,7 +138,7 @@ class Trial:
         name = f"{batch_id}/{run.project}"
         if run.waiting_for != "outcome_unknown":
             self.outcome.decisions[f"{run.waiting_for}: retry"] += 1
-            return ("approve", name, "--retry")
+            return ("retry", name)
         self._settle()
         shown = self.world.acp("show", name)
         if shown.exit_code != 0 or "outcome_unknown" not in shown.output.partition("\n")[0]:

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,11 +27,15 @@ if TYPE_CHECKING:
     from acp_agent.domain.events import Decision
 
 
+RETRYABLE = frozenset({"crash_loop", "outcome_unknown"})
+"""What a run waits for that `acp retry` answers."""
+
+
 @click.command(cls=Command)
 @click.argument("names", metavar="[ID[/PROJECT]]...", nargs=-1, shell_complete=complete.ids)
 @click.option("--deny", "decision", flag_value="deny", help="Refuse the call; the model is told and goes on.")
 @click.option("--done", "decision", flag_value="done", help="Outcome unknown: it did happen.")
-@click.option("--retry", "decision", flag_value="retry", help="Outcome unknown, or a crash loop: do it again.")
+@click.option("--retry", "decision", flag_value="retry", help="Outcome unknown: do it again.")
 @click.option("--skip", "decision", flag_value="skip", help="Outcome unknown: it did not happen; go on without it.")
 @click.option("--always", is_flag=True, help="Allow such calls of that role in that project from now on, too.")
 @click.option("--list", "listing", is_flag=True, help="List what waits for an answer, and what is allowed always.")
@@ -72,6 +76,22 @@ def approve(
     return anyio.run(_answer, answers, note, always, no_resume, (output, out, jobs))
 
 
+@click.command(cls=Command)
+@click.argument("names", metavar="[ID[/PROJECT]]...", nargs=-1, shell_complete=complete.ids)
+@click.option("-m", "--note", default="", metavar="TEXT", help="A word for the record.")
+@click.option("--no-resume", is_flag=True, help="Only record it; acp resume goes on later.")
+@options.jobs
+@options.output
+def retry(names: tuple[str, ...], note: str, no_resume: bool, jobs: int, output: str, out: str | None) -> int:
+    """Try again what waits: a run that killed whoever drove it, or the one call whose outcome nobody knows."""
+    import anyio
+
+    records = open_records(os.environ)
+    chosen = [_only(records, name, RETRYABLE) for name in names or (None,)]
+    answers: list[tuple[Found, Row, Decision]] = [(found, row, "retry") for found, row in chosen]
+    return anyio.run(_answer, answers, note, False, no_resume, (output, out, jobs))
+
+
 def _meant(records: Records, names: Sequence[str]) -> list[Found]:
     return [records.find(name) for name in names] if names else records.waiting()
 
@@ -82,6 +102,11 @@ def _waiting(found: Found) -> list[tuple[Found, Row]]:
 
 def _usual_answer(found: Found, row: Row) -> "Decision":
     answer = ANSWERABLE[row.waiting_for or ""]
+    if answer is None and row.waiting_for == "crash_loop":
+        raise UsageError(
+            f"{reference(found.batch_id, row)} killed whoever drove it: {row.message}",
+            hint=f"mend what does that, then: acp retry {reference(found.batch_id, row)}",
+        )
     if answer is None:
         raise UsageError(
             f"{reference(found.batch_id, row)}: nobody knows whether it happened: {row.message}",
@@ -110,11 +135,14 @@ def _list(waiting: list[tuple[Found, Row]]) -> int:
     return int(ExitCode.OK)
 
 
-def _only(records: Records, name: str | None) -> tuple[Found, Row]:
-    """The one run that waits, of those that `name` means or of all."""
-    waiting = [pair for found in _meant(records, (name,) if name else ()) for pair in _waiting(found)]
+def _only(records: Records, name: str | None, kinds: Collection[str] = ANSWERABLE) -> tuple[Found, Row]:
+    """The one run that waits for something of `kinds`, of those that `name` means or of all."""
+    meant = _meant(records, (name,) if name else ())
+    waiting = [pair for found in meant for pair in _waiting(found) if pair[1].waiting_for in kinds]
     if not waiting:
         where = f"{one_line(name)} waits for no answer" if name else "nothing waits for an answer"
+        if kinds is RETRYABLE:
+            where = f"{one_line(name)} waits for no further try" if name else "nothing waits for a further try"
         raise NothingSelected(where, hint=f"acp show {one_line(name)}" if name else "acp ps")
     if len(waiting) > 1:
         choices = [reference(found.batch_id, row) for found, row in waiting]

@@ -29,7 +29,7 @@ STATES = ("cancelled", "failed", "limit")
 ANSWERABLE: "Mapping[str, Decision | None]" = {
     "approval": "allow",
     "outcome_unknown": None,
-    "crash_loop": "retry",
+    "crash_loop": None,
     "breach": "allow",
 }
 """What a person can answer, and the answer of a bare `acp approve`; whether an effect took place nobody can guess."""
@@ -264,6 +264,6 @@ def answer_command(batch_id: str, row: Row) -> str:
         case "breach":
             return f"acp approve {name}  # goes on, --deny ends it"
         case "crash_loop":
-            return f"acp approve {name} --retry"
+            return f"acp retry {name}"
         case _:
             return f"acp resume {name}"

@@ -24,6 +24,7 @@ COMMANDS = {
     "reject": (_HERE + "review:reject", "Refuse results; their commits are kept under a ref."),
     "undo": (_HERE + "undo:undo", "Take back what a run changed."),
     "resume": (_HERE + "steer:resume", "Go on with interrupted work."),
+    "retry": (_HERE + "approve:retry", "Try again what killed its process, or what nobody knows."),
     "stop": (_HERE + "stop:stop", "Stop everything, until acp resume --all."),
     "cancel": (_HERE + "steer:cancel", "End runs that are queued, running or waiting."),
     "pause": (_HERE + "loop_review:pause", "Let a loop begin no further iteration for now."),

@@ -40,6 +40,7 @@ Commands:
   reject      Refuse results; their commits are kept under a ref.
   undo        Take back what a run changed.
   resume      Go on with interrupted work.
+  retry       Try again what killed its process, or what nobody knows.
   stop        Stop everything, until acp resume --all.
   cancel      End runs that are queued, running or waiting.
   pause       Let a loop begin no further iteration for now.

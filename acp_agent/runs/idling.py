@@ -1,0 +1,27 @@
+"""Ending an effect that yields nothing: a silent model, a tool that hangs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+
+from acp_agent.domain.events import LimitReached
+from acp_agent.domain.progress import heard_by
+
+
+@contextmanager
+def ended_when_idle(idle: float | None) -> Iterator[anyio.CancelScope]:
+    """End the block once nothing has moved in it for `idle` seconds (None: never); `cancelled_caught` says so."""
+    with anyio.move_on_after(idle) as scope:
+
+        def hear() -> None:
+            if idle is not None:
+                scope.deadline = anyio.current_time() + idle
+
+        with heard_by(hear):
+            yield scope
+
+
+def stalled(what: str, idle: float | None) -> LimitReached:
+    """The fact that ends such a run: its partial result is kept, and nobody is asked for a last word."""
+    return LimitReached(limit="stalled", detail=f"{what} yielded nothing for {idle or 0:g} s.", last_call=False)
