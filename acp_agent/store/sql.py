@@ -111,6 +111,12 @@ BELOW = """
 SELECT id FROM acp_run WHERE tenant = :tenant AND (batch_id = :id OR session_id = :id)
 UNION SELECT id FROM acp_loop WHERE tenant = :tenant AND parent = :id ORDER BY 1"""
 
+# Coming back from a backup
+
+RAISE_FENCES = "UPDATE acp_stream SET fence = fence + :by, owner = NULL, lease_until = NULL"
+
+OPEN_RUNS = "SELECT COUNT(*) FROM acp_run WHERE status <> 'ended'"
+
 # Runs, batches, sessions
 
 NEW_RUN = """

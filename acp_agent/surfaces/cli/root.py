@@ -34,6 +34,8 @@ COMMANDS = {
     "skills": (_HERE + "skills:skills", "List skills, and check those you write."),
     "audit": (_HERE + "audit:audit", "Check the record's chain of digests: verify, export."),
     "forget": (_HERE + "forget:forget", "Erase what is on record of a run, or of a text."),
+    "backup": (_HERE + "backup:backup", "Write the whole store to one file, while it is in use."),
+    "restore": (_HERE + "backup:restore", "Put a backup in the place of the store."),
     "auth": (_HERE + "auth:auth", "Sign in to MCP servers, sign out, see where you are signed in."),
     "doctor": (_HERE + "doctor:doctor", "Check what acp needs on this machine."),
     "completion": (_HERE + "completion:completion", "Print the completion script of a shell."),

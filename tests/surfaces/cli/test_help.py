@@ -50,6 +50,8 @@ Commands:
   skills      List skills, and check those you write.
   audit       Check the record's chain of digests: verify, export.
   forget      Erase what is on record of a run, or of a text.
+  backup      Write the whole store to one file, while it is in use.
+  restore     Put a backup in the place of the store.
   auth        Sign in to MCP servers, sign out, see where you are signed in.
   doctor      Check what acp needs on this machine.
   completion  Print the completion script of a shell.
