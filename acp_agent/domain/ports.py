@@ -218,6 +218,10 @@ class Journal(Protocol):
         """
         ...
 
+    async def owner_of(self, stream_id: str) -> Owner | None:
+        """The process whose lease of a stream is in force."""
+        ...
+
     async def claimable(self, batch_id: str | None, limit: int) -> list[str]:
         """Ids of runs that could be claimed now, oldest first."""
         ...

@@ -92,7 +92,9 @@ class LocalEngine:
         claim = await self._journal.claim(stream_id, self._owner)
         if claim is None:
             await self._refuse_held()
-            raise Refused(f"{stream_id} is worked on by another process", hint=f"acp logs -f {stream_id}")
+            owner = await self._journal.owner_of(stream_id)
+            who = f" ({owner.pid} on {owner.host})" if owner is not None else ""
+            raise Refused(f"{stream_id} is worked on by another process{who}", hint=f"acp logs -f {stream_id}")
         try:
             async with self._leases(lambda: [claim]):
                 yield claim

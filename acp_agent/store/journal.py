@@ -95,6 +95,17 @@ class SqliteJournal:
         )
         return await self._writer.submit(apply, guarded=True)
 
+    async def owner_of(self, stream_id: str) -> Owner | None:
+        """The process whose lease of a stream is in force."""
+
+        def question(connection: sqlite3.Connection) -> Owner | None:
+            row = connection.execute(
+                sql.OWNER, {"id": stream_id, "tenant": self._tenant, "now": self._now(connection)}
+            ).fetchone()
+            return None if row is None or row[0] is None else Owner.model_validate_json(row[0])
+
+        return await self._reader.ask(question)
+
     async def claimable(self, batch_id: str | None, limit: int) -> list[str]:
         """Ids of runs that could be claimed now, oldest first, those of one batch in its order."""
 

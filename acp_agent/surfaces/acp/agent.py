@@ -16,10 +16,9 @@ from acp_agent.app import App
 from acp_agent.domain.errors import UsageError
 from acp_agent.domain.events import SessionStarted
 from acp_agent.domain.session import SessionState
-from acp_agent.runs.conversations import Turn
 from acp_agent.surfaces.acp import params
-from acp_agent.surfaces.acp.call import Call, Method, SessionUpdates
-from acp_agent.surfaces.acp.faults import AuthRequired, InvalidParams, InvalidRequest, NotFound
+from acp_agent.surfaces.acp.call import Call, Client, Method, SessionUpdates
+from acp_agent.surfaces.acp.faults import AuthRequired, InvalidParams, NotFound
 from acp_agent.surfaces.acp.fields import Params
 from acp_agent.surfaces.acp.options import (
     Choices,
@@ -29,6 +28,7 @@ from acp_agent.surfaces.acp.options import (
     options_of,
 )
 from acp_agent.surfaces.acp.turn import TurnOnTheWire
+from acp_agent.surfaces.acp.turns import LiveTurn, Turns
 from acp_agent.surfaces.acp.updates import Narrator
 
 ACTOR = "editor"
@@ -38,10 +38,10 @@ DEFAULT_WINDOW = 128_000
 
 @dataclass
 class Agent:
-    """The agent as one client sees it. `turns` are those under way, by session."""
+    """The agent as one client sees it. Connections of one process share `turns`."""
 
     app: App
-    turns: dict[str, Turn] = field(default_factory=dict)
+    turns: Turns = field(default_factory=Turns)
     _choices: Choices | None = None
 
     def methods(self) -> Mapping[str, Method[Any]]:
@@ -70,23 +70,44 @@ class Agent:
     async def load(self, asked: params.LoadSession, call: Call) -> dict[str, Any]:
         """Everything that was once told of the session, told again; then its options."""
         state = await self._state(asked.session_id, asked.cwd)
-        updates = call.session(state.session_id)
+        live = self._orphan(state.session_id)
+        if live is not None:
+            live.pause()
+        narrator, told = await self._replay(state, call.session(state.session_id), live)
+        if live is not None:
+            live.take_over(call.client, narrator, told)
+        await self._tell_commands(call, state)
+        return await self._setup(state)
+
+    async def _replay(
+        self, state: SessionState, updates: SessionUpdates, live: LiveTurn | None
+    ) -> tuple[Narrator | None, int]:
+        """Tell the record again; the narrator of the last run, and the last fact of it that was told."""
         cost: float | None = 0.0
+        narrator, seq = None, 0
         for run_id in await self.app.journal.runs_of(state.session_id):
-            narrator = Narrator(state.cwd, self._window, cost, replay=True)
+            narrator, seq = Narrator(state.cwd, self._window, cost, replay=True), 0
             for event in await self.app.journal.events(run_id):
+                seq = event.seq
                 for update in narrator.fact(event):
                     updates.update(update)
                 await updates.room()
-            for update in narrator.close():
-                updates.update(update)
+            if live is None or run_id != live.turn.run_id:
+                for update in narrator.close():
+                    updates.update(update)
             cost = narrator.cost
-        await self._tell_commands(call, state)
-        return await self._setup(state)
+        return narrator, seq
+
+    def _orphan(self, session_id: str) -> LiveTurn | None:
+        """The turn under way whose client is gone."""
+        live = self.turns.of(session_id)
+        return live if live is not None and live.is_orphaned else None
 
     async def resume(self, asked: params.ResumeSession, call: Call) -> dict[str, Any]:
         """The session's options; nothing is told again."""
         state = await self._state(asked.session_id, asked.cwd)
+        if (live := self._orphan(state.session_id)) is not None:
+            live.take_over(call.client)
         await self._tell_commands(call, state)
         return await self._setup(state)
 
@@ -112,28 +133,33 @@ class Agent:
     async def close(self, asked: params.CloseSession, call: Call) -> None:
         """Nothing is kept open for a session but its turn, which is cancelled."""
         await self._state(asked.session_id)
-        await self._cancel_turn(asked.session_id)
+        await self._cancel_turn(asked.session_id, call)
 
     async def delete(self, asked: params.DeleteSession, call: Call) -> None:
         """Take the session out of lists; an unknown one is gone already."""
-        await self._cancel_turn(asked.session_id)
+        await self._cancel_turn(asked.session_id, call)
         await self.app.sessions.delete(asked.session_id, ACTOR)
 
     async def prompt(self, asked: params.Prompt, call: Call) -> dict[str, Any]:
         """One turn."""
         state = await self._state(asked.session_id)
-        if state.session_id in self.turns:
-            raise InvalidRequest("the session is busy with another turn", hint="cancel it, or wait for its end")
-        turn = self.turns[state.session_id] = Turn()
-        try:
-            return await TurnOnTheWire(self.app, state, turn, call, self._window).hold(asked.prompt)
-        finally:
-            del self.turns[state.session_id]
 
-    async def _cancel_turn(self, session_id: str) -> None:
-        turn = self.turns.get(session_id)
-        if turn is not None:
-            await self.app.conversations.cancel(turn)
+        async def work(live: LiveTurn) -> dict[str, Any]:
+            return await TurnOnTheWire(self.app, state, live, call, self._window).hold(asked.prompt)
+
+        return await self.turns.hold(state.session_id, call, work)
+
+    async def cancel(self, session_id: str, client: Client) -> None:
+        """End a turn that `client` took over; its own are cancelled by the connection."""
+        live = self.turns.of(session_id)
+        if live is not None and live.is_held_by(client):
+            await self.app.conversations.cancel(live.turn)
+
+    async def _cancel_turn(self, session_id: str, call: Call) -> None:
+        live = self.turns.check(session_id, call.client)
+        if live is not None:
+            await self.app.conversations.cancel(live.turn)
+            await live.over.wait()
 
     async def set_mode(self, asked: params.SetMode, call: Call) -> None:
         """Change the mode; newer clients see it as an option too."""

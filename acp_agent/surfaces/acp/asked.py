@@ -34,14 +34,14 @@ class Asked:
         self._outbox = outbox
         self._ids = itertools.count(1)
         self._open: dict[int, _Question] = {}
-        self._gone = False
+        self.is_gone = False
 
     async def request(self, method: str, parameters: Mapping[str, Any], reply: type[R]) -> R:
         """The client's answer as a `reply`. A cancelled wait tells the client by `$/cancel_request`.
 
         Raises ClientFault for an error or a result that is no `reply`, Disconnected when the client is gone.
         """
-        if self._gone:
+        if self.is_gone:
             raise Disconnected("the client is gone")
         message_id = next(self._ids)
         line = _fitting_line(message_id, method, parameters)
@@ -65,7 +65,7 @@ class Asked:
 
     def disconnect(self) -> None:
         """No answer will come any more."""
-        self._gone = True
+        self.is_gone = True
         for question in self._open.values():
             question.answered.set()
 

@@ -45,6 +45,19 @@ class Client:
         self.capabilities = parameters.client_capabilities or Capabilities()
         self.info = parameters.client_info
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the connection is over: nobody hears or answers any more."""
+        return self._asked.is_gone
+
+    def take_over(self, session_id: str) -> None:
+        """A turn of that session, which another client asked for, is told here from now on, until `let_go`."""
+        self._order.take_over(session_id)
+
+    def let_go(self, session_id: str) -> None:
+        """That turn is over; nothing for a session whose turn was asked for here."""
+        self._order.let_go(session_id)
+
     def session(self, session_id: str) -> "SessionUpdates":
         """Updates of a session that belong to no call, such as a title found later. See `Order` for when they go."""
         return SessionUpdates(self._order, self._outbox, session_id, None)

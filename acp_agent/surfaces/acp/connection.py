@@ -3,7 +3,7 @@
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,9 @@ from acp_agent.surfaces.acp.rpc import Code, Identifier, Malformed, Notification
 from acp_agent.surfaces.acp.transport import Transport
 
 _log = logging.getLogger(__name__)
+
+CancelElsewhere = Callable[[str, Client], Awaitable[None]]
+"""Ends the turn of a session that a client speaks for without having asked for it."""
 
 GRACE = 1.5
 """Seconds that what must be finished after a cancellation gets."""
@@ -69,7 +72,8 @@ class Connection:
     Cancelling. A turn is asked to stop: `call.cancelled` is set, and it returns its stop reason; a wait for the client
     inside it is best put in a scope that is cancelled then, which withdraws the question. Any other call is cancelled
     and answered with -32800. `session/close` and `session/delete` ask the session's turn to stop, and are called once
-    it is answered.
+    it is answered. A `session/cancel` for a session without a turn of this connection goes to `cancel`, if it is given:
+    the process may be at work on a turn that was asked for on another one.
 
     End. `serve` returns after the end of input, `stop`, or when nobody reads any more: short calls get a moment to
     finish after the end of input, then every call is cancelled as anyio does it. What must still be recorded goes
@@ -83,10 +87,12 @@ class Connection:
         *,
         initialized: Mapping[str, Any] | None = None,
         redact: Redact | None = None,
+        cancel: CancelElsewhere | None = None,
     ) -> None:
         self._transport = transport
         self._methods = methods
         self._redact = redact
+        self._cancel_elsewhere = cancel
         self._outbox = Outbox()
         self._order = Order(self._outbox.update)
         self._asked = Asked(self._outbox)
@@ -264,13 +270,26 @@ class Connection:
         try:
             match notification.method:
                 case "session/cancel":
-                    self._cancel_turns(parsed(Cancel, notification.parameters).session_id)
+                    self._cancelled(parsed(Cancel, notification.parameters).session_id)
                 case "$/cancel_request":
                     self._cancel(parsed(CancelRequest, notification.parameters).request_id)
                 case _:
                     _log.debug("unknown notification %s", notification.method[:100])
         except InvalidParams as error:
             _log.debug("%s: %s", notification.method, error.what)
+
+    def _cancelled(self, session_id: str) -> None:
+        if self._turns(session_id) or self._cancel_elsewhere is None or self._group is None:
+            self._cancel_turns(session_id)
+        else:
+            self._group.start_soon(self._cancel_there, self._cancel_elsewhere, session_id)
+
+    async def _cancel_there(self, cancel: CancelElsewhere, session_id: str) -> None:
+        try:
+            await cancel(session_id, self.client)
+        except Exception as error:
+            # Nobody is told: a notification has no answer.
+            answer_to(error, self._redact)
 
     def _turns(self, session_id: str | None) -> list[Call]:
         return [call for call in self._calls.values() if call.method == TURN and call.session_id == session_id]

@@ -3,7 +3,8 @@
 - A session is announced by the answer to `session/new`, `load` or `resume`; its updates wait for that answer. A replay
   is the exception: the updates that the `session/load` itself gives are written at once and so precede its answer.
 - What the prompt that has been answered, or the load that has been answered, still says is dropped and counted.
-- Words, tool calls, plans and usage that belong to no call are dropped when no turn is under way.
+- Words, tool calls, plans and usage that belong to no call are dropped when no turn is under way: neither one that was
+  asked for here nor one that was taken over from a client that is gone.
 - After a cancelled turn nothing is written for that session until the client speaks of it again.
 - After `close` or `delete` nothing is written at all.
 """
@@ -40,7 +41,7 @@ class Asking(Protocol):
 class _Session:
     """What the client knows of one session so far."""
 
-    __slots__ = ("announced", "ended", "held", "opening", "quiet", "turns")
+    __slots__ = ("announced", "ended", "held", "opening", "quiet", "taken_over", "turns")
 
     def __init__(self) -> None:
         self.announced = False
@@ -48,7 +49,13 @@ class _Session:
         self.quiet = False
         self.opening = 0
         self.turns = 0
+        self.taken_over = 0
         self.held: list[tuple[Asking | None, dict[str, Any]]] = []
+
+    @property
+    def is_in_turn(self) -> bool:
+        """True while a turn is under way that is told here."""
+        return self.turns + self.taken_over > 0
 
     @property
     def waits(self) -> bool:
@@ -87,7 +94,7 @@ class Order:
         session = self._session(session_id)
         owner = call if call in self._open else None
         too_late = call is not None and owner is None and call.method in _LAST_WORD
-        belongs_to_none = owner is None and session.turns == 0 and update.get("sessionUpdate") in _OF_A_TURN
+        belongs_to_none = owner is None and not session.is_in_turn and update.get("sessionUpdate") in _OF_A_TURN
         if session.ended or too_late or belongs_to_none:
             self.dropped += 1
         elif owner is not None and owner.session_id == session_id and owner.method != "session/resume":
@@ -96,6 +103,17 @@ class Order:
             self._hold(session, owner, update)
         else:
             self._emit(session_id, update)
+
+    def take_over(self, session_id: str) -> None:
+        """A turn that another client asked for is under way in that session, and told here from now on."""
+        session = self._session(session_id)
+        session.taken_over += 1
+
+    def let_go(self, session_id: str) -> None:
+        """The turn that was taken over, if one was, is over."""
+        session = self._sessions.get(session_id)
+        if session is not None and session.taken_over:
+            session.taken_over -= 1
 
     def end(self, call: Asking, result: Mapping[str, Any] | None) -> None:
         """The answer to `call` is queued; None for an error."""
@@ -119,7 +137,7 @@ class Order:
         elif result is not None:
             session.announced = True
         self._release(session_id, session)
-        if not session.announced and not session.held and session.opening == session.turns == 0:
+        if not session.announced and not session.held and session.opening == 0 and not session.is_in_turn:
             del self._sessions[session_id]
 
     def _session(self, session_id: str) -> _Session:

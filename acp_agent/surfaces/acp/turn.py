@@ -10,16 +10,16 @@ import anyio.to_thread
 
 from acp_agent.app import App
 from acp_agent.domain.errors import ModelFault
-from acp_agent.domain.events import ApprovalAsked, Event, SessionChanged
-from acp_agent.domain.message import Word
+from acp_agent.domain.events import ApprovalAsked, SessionChanged
 from acp_agent.domain.run import RunState
 from acp_agent.domain.session import SessionState
-from acp_agent.runs.conversations import Turn, Verdict, label_of, title_of
+from acp_agent.runs.conversations import Verdict, label_of, title_of
 from acp_agent.surfaces.acp.call import Call
 from acp_agent.surfaces.acp.content import text_of
-from acp_agent.surfaces.acp.faults import ClientFault, Disconnected, Unsupported
+from acp_agent.surfaces.acp.faults import ClientFault, Unsupported
 from acp_agent.surfaces.acp.params import ContentBlock
 from acp_agent.surfaces.acp.replies import PermissionReply
+from acp_agent.surfaces.acp.turns import LiveTurn
 from acp_agent.surfaces.acp.updates import KINDS, Narrator, stop_reason
 
 ACTOR = "editor"
@@ -28,11 +28,11 @@ OPTIONS: dict[str, Verdict] = {"once": "allow", "always": "always", "reject": "d
 
 @dataclass(frozen=True, slots=True)
 class TurnOnTheWire:
-    """A turn and the call it answers; `window` is the context size of a model in tokens."""
+    """A turn, who hears of it, and the call it answers; `window` is the context size of a model in tokens."""
 
     app: App
     session: SessionState
-    turn: Turn
+    live: LiveTurn
     call: Call
     window: Callable[[str], int]
 
@@ -40,28 +40,20 @@ class TurnOnTheWire:
         """Hold the turn and answer it. A run that ended with an error has said so in the conversation."""
         text = text_of(blocks, self.session.cwd)
         past = await self.app.runner.past(self.session.session_id)
-        updates = self.call.session(self.session.session_id)
-        narrator = Narrator(self.session.cwd, self.window, past.cost if past.cost_known else None)
-
-        def tell(item: Event | Word) -> None:
-            for update in [narrator.word(item)] if isinstance(item, Word) else narrator.fact(item):
-                updates.update(update)
-
-        async def ask(asked: ApprovalAsked) -> Verdict:
-            return await self._permission(asked, narrator)
-
+        self.live.narrator = Narrator(self.session.cwd, self.window, past.cost if past.cost_known else None)
         if not self.session.title:
             await anyio.to_thread.run_sync(self.app.redact.enter, self.session.cwd)
             await self._name(title_of(self.app.redact(text)))
         async with anyio.create_task_group() as group:
             group.start_soon(self._heed)
-            state = await self.app.conversations.prompt(self.session, text, self.turn, tell, ask)
+            turn = self.live.turn
+            state = await self.app.conversations.prompt(self.session, text, turn, self.live.tell, self._permission)
             group.cancel_scope.cancel()
-        return {"stopReason": "cancelled" if self.turn.is_cancelled else _stop_reason(state)}
+        return {"stopReason": "cancelled" if turn.is_cancelled else _stop_reason(state)}
 
     async def _heed(self) -> None:
         await self.call.cancelled.wait()
-        await self.app.conversations.cancel(self.turn)
+        await self.app.conversations.cancel(self.live.turn)
 
     async def _name(self, title: str) -> None:
         """The first prompt names the session."""
@@ -69,10 +61,14 @@ class TurnOnTheWire:
         await self.app.sessions.change(session_id, SessionChanged(title=title), ACTOR)
         now = datetime.now(UTC).isoformat()
         update = {"sessionUpdate": "session_info_update", "title": title, "updatedAt": now}
-        self.call.session(session_id).update(update)
+        self.live.say(update)
 
-    async def _permission(self, asked: ApprovalAsked, narrator: Narrator) -> Verdict:
-        """What the person says. All but a clear yes is a no: an unknown option, an error, a client that is gone."""
+    async def _permission(self, asked: ApprovalAsked) -> Verdict:
+        """What the person says. All but a clear yes is a no: an unknown option, or an error.
+
+        A client that is gone has not said no: the next one who takes the turn over is asked.
+        """
+        assert self.live.narrator is not None
         always = {"optionId": "always", "name": f"Always allow {label_of(asked)}", "kind": "allow_always"}
         parameters = {
             "sessionId": self.session.session_id,
@@ -81,7 +77,7 @@ class TurnOnTheWire:
                 "title": asked.title,
                 "kind": KINDS.get(asked.tool, "other"),
                 "status": "pending",
-                "content": narrator.preview(asked),
+                "content": self.live.narrator.preview(asked),
             },
             "options": [
                 {"optionId": "once", "name": "Allow once", "kind": "allow_once"},
@@ -90,8 +86,8 @@ class TurnOnTheWire:
             ],
         }
         try:
-            reply = await self.call.request("session/request_permission", parameters, PermissionReply)
-        except (ClientFault, Unsupported, Disconnected):
+            reply = await self.live.request("session/request_permission", parameters, PermissionReply)
+        except (ClientFault, Unsupported):
             return "deny"
         return OPTIONS.get(reply.option_id or "", "deny")
 

@@ -98,6 +98,17 @@ class Narrator:
             case _:
                 return []
 
+    def catch_up(self, other: "Narrator") -> list[Update]:
+        """The words of a reply under way that `other` told and this one did not."""
+        if other._message != self._message:
+            return []
+        words = []
+        for kind in ("reasoning", "text"):
+            if rest := other._told[kind][len(self._told[kind]) :]:
+                words.append(self._chunk(kind, rest))
+                self._told[kind] += rest
+        return words
+
     def close(self) -> list[Update]:
         """What an end leaves of calls that never came to one: their cards fail."""
         still_open, self._open = self._open, []

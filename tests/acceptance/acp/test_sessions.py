@@ -325,7 +325,8 @@ async def test_another_editor_cannot_speak_into_a_turn(desk_of: DeskOf) -> None:
         await other.resume_session(session, desk.project)
         speaking = asyncio.create_task(editor.prompt(session, "speak"))
         await editor.wait_for(lambda: "one" in editor.text(session))
-        with pytest.raises(RawError, match="is worked on by another process"):
+        assert editor.process is not None
+        with pytest.raises(RawError, match=rf"is worked on by another process \({editor.process.process.pid} on .+\)"):
             await other.request("session/prompt", _prompt(session, "next"))
         turn = await speaking
         assert (turn.stop_reason, turn.text()) == ("end_turn", "one two three four")
