@@ -40,7 +40,9 @@ class UsageError(AcpAgentError):
 
 
 class NotRecorded(AcpAgentError):
-    """The record cannot be written now: whoever drives stops, and the run stays where it is on record."""
+    """The record cannot be written now: whoever drives stops, and the run waits where it is on record."""
+
+    exit_code = ExitCode.WAITS
 
 
 class NoModel(UsageError):

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 
 import anyio.to_thread
 
-from acp_agent.domain.errors import NotRecorded
+from acp_agent.domain.errors import ExitCode, NotRecorded
 from acp_agent.store import sql
 from acp_agent.store.anchors import Anchors
 from acp_agent.store.chain import Chain
 from acp_agent.store.ticket import Ticket, deliver
+from acp_agent.store.unwritable import unwritable
 
 T = TypeVar("T")
 MAX_GROUP = 256
@@ -136,7 +137,7 @@ class Writer:
         except sqlite3.Error as error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            return [self._unwritable(error) for _ in self._group]
+            return [unwritable(self._path, error) for _ in self._group]
 
     def _attempt(self, *, alone: bool) -> list[Any]:
         """Commit the group. Raises _GroupFailed where an operation without a savepoint failed."""
@@ -194,11 +195,5 @@ class Writer:
         deliver((operation.ticket, self._refused()) for operation in waiting)
 
     def _refused(self) -> NotRecorded:
-        return NotRecorded(self._refusal or "", hint="what was committed is safe; start again and resume")
-
-    def _unwritable(self, error: sqlite3.Error) -> NotRecorded:
-        unwritable = NotRecorded(
-            f"{self._path}: cannot write: {error}", hint="check the disk; resume when it is mended"
-        )
-        unwritable.__cause__ = error
-        return unwritable
+        hint = "what was committed is safe; start again and resume"
+        return NotRecorded(self._refusal or "", hint=hint, exit_code=ExitCode.FAILED)

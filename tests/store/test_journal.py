@@ -1,14 +1,16 @@
 """The journal as its callers see it: facts in order, all or nothing, and nobody's failure but their own."""
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import anyio
 import pytest
 
-from acp_agent.domain.errors import AcpAgentError, Fenced, ModelFault, Refused
+from acp_agent.domain.errors import AcpAgentError, ExitCode, Fenced, ModelFault, NotRecorded, Refused
 from acp_agent.domain.events import (
     Accepted,
     ApprovalAsked,
@@ -264,16 +266,38 @@ async def test_a_writer_that_dies_tells_every_caller(database: Path, new_run: Ne
         assert bool(reads.runs()) == bool(kept)
 
 
+FAULTS = (
+    # A writer's limit on the size of the file stands for a full disk, its promise to write nothing for a read-only one.
+    ("PRAGMA max_page_count = 1", "PRAGMA max_page_count = 1000000", "database or disk is full", "free some space"),
+    ("PRAGMA query_only = ON", "PRAGMA query_only = OFF", "attempt to write a readonly database", "be written again"),
+)
+
+
 async def test_a_database_that_cannot_be_written_is_named_and_the_journal_lives_on(
     journal: SqliteJournal, drive: Drive, database: Path
 ) -> None:
     claim = await drive()
-    # A writer's limit on the size of the file stands for a full disk.
-    journal._writer._connection.execute("PRAGMA max_page_count = 1")
-    with pytest.raises(AcpAgentError, match="cannot write: database or disk is full") as caught:
-        await journal.append(claim, [replied(text="x" * 3_000_000)])
-    assert str(database) in caught.value.what
-    journal._writer._connection.execute("PRAGMA max_page_count = 1000000")
+    for fault, mended, said, hint in FAULTS:
+        journal._writer._connection.execute(fault)
+        with pytest.raises(NotRecorded, match=f"cannot write: {said}") as caught:
+            await journal.append(claim, [replied(text="x" * 3_000_000)])
+        assert str(database) in caught.value.what
+        assert (hint in str(caught.value.hint), caught.value.exit_code) == (True, ExitCode.WAITS)
+        journal._writer._connection.execute(mended)
+    assert [event.seq for event in await journal.append(claim, [CALLED])] == [2]
+
+
+async def test_a_database_that_another_program_has_locked_is_named_and_the_journal_lives_on(
+    journal: SqliteJournal, drive: Drive, database: Path
+) -> None:
+    claim = await drive()
+    journal._writer._connection.execute("PRAGMA busy_timeout = 20")
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(NotRecorded, match="cannot write: database is locked") as caught:
+            await journal.append(claim, [CALLED])
+        assert "another program" in str(caught.value.hint)
+        other.execute("ROLLBACK")
     assert [event.seq for event in await journal.append(claim, [CALLED])] == [2]
 
 
