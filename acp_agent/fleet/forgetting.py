@@ -43,13 +43,7 @@ class Forgetting:
     def of(self, name: str) -> list[Found]:
         """The one thing whose id begins with `name`, and all that belongs to it. UsageError for none or many."""
         with Reads(self._database) as reads:
-            found = reads.find(name)
-            if len(found) != 1:
-                what = "ambiguous: " + ", ".join(one.id for one in found[:5]) if found else "nothing on record"
-                raise UsageError(
-                    f"{name[:60]!r} is {what}", hint="acp ps --all lists what there is; write the whole id"
-                )
-            return [*_below(reads, found[0].id), found[0]]
+            return everything_of(reads, name)
 
     def saying(self, text: str) -> list[Found]:
         """Everything in whose record, or in the files kept for it, `text` stands. Raises UsageError for a short one."""
@@ -81,10 +75,19 @@ class Forgetting:
         return Forgotten(payloads, files, await anyio.to_thread.run_sync(scrub, self._database))
 
 
+def everything_of(reads: Reads, name: str) -> list[Found]:
+    """The one thing whose id begins with `name`, then all that belongs to it. Raises UsageError for none or many."""
+    found = reads.find(name)
+    if len(found) != 1:
+        what = "ambiguous: " + ", ".join(one.id for one in found[:5]) if found else "nothing on record"
+        raise UsageError(f"{name[:60]!r} is {what}", hint="acp ps --all lists what there is; write the whole id")
+    return [found[0], *_below(reads, found[0].id)]
+
+
 def _below(reads: Reads, stream_id: str) -> Iterator[Found]:
     for found in reads.below(stream_id):
-        yield from _below(reads, found)
         yield Found("loop" if found.startswith("l_") else "run", found)
+        yield from _below(reads, found)
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic_core import from_json
 
@@ -23,6 +23,9 @@ from acp_agent.store.operations import Draft, Opening
 from acp_agent.store.reader import Reader
 from acp_agent.store.schema import open_for_reading, open_for_writing
 from acp_agent.store.writer import Transaction, Writer
+
+if TYPE_CHECKING:
+    from acp_agent.store.transfer import Carried
 
 
 class SqliteJournal:
@@ -174,6 +177,13 @@ class SqliteJournal:
             return hold_of(connection.execute(sql.HOLD_FACTS, {"tenant": self._tenant}))
 
         return await self._reader.ask(question)
+
+    async def put(self, streams: "Sequence[Carried]") -> int:
+        """Record streams of an export, all or none; returns the number of events. See `store.transfer.put`."""
+        from acp_agent.store import transfer
+
+        apply = partial(transfer.put, tenant=self._tenant, streams=streams, redact=self._redact)
+        return await self._writer.submit(apply, guarded=True)
 
     async def runs_of(self, session_id: str) -> list[str]:
         """Ids of the runs of a session, oldest first."""

@@ -71,14 +71,19 @@ def create(transaction: Transaction, tenant: str, openings: Sequence[Opening], a
     if any(opening.stream.kind in WORKS for opening in openings):
         refuse_held(transaction, tenant)
     for position, opening in enumerate(openings):
-        stream = opening.stream
-        if transaction.row(sql.LAST_SEQ, id=stream.stream_id) is not None:
-            raise Refused(f"{stream.stream_id} exists already", hint="nothing was started; try again")
-        transaction.rows(sql.NEW_STREAM, id=stream.stream_id, tenant=tenant, kind=stream.kind)
-        _summarise(transaction, tenant, opening, position)
-        _advance(transaction, tenant, stream.stream_id, opening.drafts, actor)
-        for cap in stream.caps:
-            _open_budget(transaction, tenant, cap)
+        open_stream(transaction, tenant, opening, actor, position)
+
+
+def open_stream(transaction: Transaction, tenant: str, opening: Opening, actor: str, position: int) -> None:
+    """Open one stream, which is at `position` among those that lists show together with it. Raises Refused."""
+    stream = opening.stream
+    if transaction.row(sql.LAST_SEQ, id=stream.stream_id) is not None:
+        raise Refused(f"{stream.stream_id} exists already", hint="nothing was started; try again")
+    transaction.rows(sql.NEW_STREAM, id=stream.stream_id, tenant=tenant, kind=stream.kind)
+    _summarise(transaction, tenant, opening, position)
+    advance(transaction, tenant, stream.stream_id, opening.drafts, actor)
+    for cap in stream.caps:
+        _open_budget(transaction, tenant, cap)
 
 
 def is_held(transaction: Transaction, tenant: str) -> bool:
@@ -145,7 +150,7 @@ def note(transaction: Transaction, tenant: str, stream_id: str, drafts: Sequence
         raise Refused(f"{stream_id} has already ended", hint=f"see `acp show {stream_id}`")
     if kind == "run" and status != "waiting" and any(isinstance(draft.fact, ApprovalGiven) for draft in drafts):
         raise Refused(f"{stream_id} does not wait for an answer any more", hint=f"see `acp show {stream_id}`")
-    events = _advance(transaction, tenant, stream_id, drafts, actor)
+    events = advance(transaction, tenant, stream_id, drafts, actor)
     if wakes and status == "waiting":
         _change_run(transaction, stream_id, summary.queued_again())
     return events
@@ -153,7 +158,7 @@ def note(transaction: Transaction, tenant: str, stream_id: str, drafts: Sequence
 
 def park(transaction: Transaction, tenant: str, stream_id: str, parked: Parked) -> None:
     """Record on the journal's own behalf that a run waits."""
-    _advance(transaction, tenant, stream_id, Draft.of([parked]), "journal")
+    advance(transaction, tenant, stream_id, Draft.of([parked]), "journal")
 
 
 def unknown(stream_id: str) -> Refused:
@@ -161,7 +166,8 @@ def unknown(stream_id: str) -> Refused:
     return Refused(f"there is no run, batch or loop {stream_id}", hint="see `acp ps`")
 
 
-def _advance(transaction: Transaction, tenant: str, stream_id: str, drafts: Sequence[Draft], actor: str) -> list[Event]:
+def advance(transaction: Transaction, tenant: str, stream_id: str, drafts: Sequence[Draft], actor: str) -> list[Event]:
+    """Record facts at the end of a stream, whoever drives it, and keep its summary in step."""
     advanced = transaction.row(sql.ADVANCE, id=stream_id, count=len(drafts))
     if advanced is None:
         raise unknown(stream_id)
@@ -238,7 +244,7 @@ def _change_run(transaction: Transaction, stream_id: str, columns: summary.Colum
 
 def _keep_late(transaction: Transaction, tenant: str, claim: Claim, drafts: Sequence[Draft]) -> Fenced:
     late = [LateResult(fence=claim.fence, fact=draft.fact.model_dump(mode="json")) for draft in drafts]
-    _advance(transaction, tenant, claim.stream_id, Draft.of(late), DRIVER)
+    advance(transaction, tenant, claim.stream_id, Draft.of(late), DRIVER)
     return Fenced(f"{claim.stream_id} belongs to another driver")
 
 

@@ -50,6 +50,8 @@ Commands:
   skills      List skills, and check those you write.
   audit       Check the record's chain of digests: verify, export.
   forget      Erase what is on record of a run, or of a text.
+  export      Write the record of a run, batch, loop or session to a file.
+  import      Take a record that was exported into this store.
   backup      Write the whole store to one file, while it is in use.
   restore     Put a backup in the place of the store.
   auth        Sign in to MCP servers, sign out, see where you are signed in.
