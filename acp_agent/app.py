@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from acp_agent.config.egress import private_hosts, web_search_secrets
 from acp_agent.config.hook_tables import hooks_of
 from acp_agent.config.known_secrets import KnownSecrets
-from acp_agent.config.paths import CONFIG_FILE, config_file, database_path, state_dir
+from acp_agent.config.paths import CONFIG_FILE, config_file, database_location, state_dir
 from acp_agent.config.servers import servers_for
 from acp_agent.config.settings import (
     Settings,
@@ -49,7 +49,7 @@ from acp_agent.runs.hooks import Hooks
 from acp_agent.runs.models import Models
 from acp_agent.runs.parts import Parts, ToolsOf
 from acp_agent.runs.runner import Runner
-from acp_agent.store.journal import SqliteJournal
+from acp_agent.store.journal import StoredJournal
 from acp_agent.store.owner import owner_of_this_process
 from acp_agent.tools.census import ignored_folders
 from acp_agent.tools.egress.network import Network
@@ -77,7 +77,7 @@ class App:
     environ: Mapping[str, str]
     cwd: Path
     settings: Settings
-    journal: SqliteJournal
+    journal: StoredJournal
     runner: Runner
     engine: LocalEngine
     models: Models
@@ -275,9 +275,9 @@ def _crash_points(environ: Mapping[str, str]) -> Callable[[str], None] | None:
 
 
 @asynccontextmanager
-async def open_journal(environ: Mapping[str, str]) -> AsyncIterator[SqliteJournal]:
+async def open_journal(environ: Mapping[str, str]) -> AsyncIterator[StoredJournal]:
     """The record alone, for what must work whatever the settings say."""
-    async with SqliteJournal(database_path(environ), crash=_crash_points(environ)) as journal:
+    async with StoredJournal(database_location(environ), crash=_crash_points(environ)) as journal:
         yield journal
 
 
@@ -293,16 +293,17 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
     sandbox = Sandbox(level=settings.table.sandbox.level, state=state_dir(environ) / "sandbox")
     bus = Bus()
     gateway = Gateway(providers, PriceTable(), redact)
-    path = database_path(environ)
+    location = database_location(environ)
+    state = state_dir(environ)
     try:
-        await anyio.Path(path.parent).mkdir(parents=True, exist_ok=True)
+        await anyio.Path(state).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         hint = "set ACP_HOME to a folder of your own"
-        raise UsageError(f"the state folder {path.parent} cannot be made: {error.strerror}", hint=hint) from None
+        raise UsageError(f"the state folder {state} cannot be made: {error.strerror}", hint=hint) from None
     try:
         async with AsyncExitStack() as stack:
             stack.enter_context(logs_on_stderr(redact))
-            journal = SqliteJournal(path, crash=_crash_points(environ), redact=redact)
+            journal = StoredJournal(location, crash=_crash_points(environ), redact=redact)
             await stack.enter_async_context(journal)
             network = Network(private=private_hosts(settings))
             servers = await stack.enter_async_context(opened_servers(state_dir(environ), sandbox, network))

@@ -4,12 +4,16 @@ import os
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from acp_agent.domain.location import ServerLocation
+from acp_agent.testing.postgres import PostgresServer
 
 NO_SKIP = os.environ.get("ACP_TEST_NO_SKIP", "") not in ("", "0")
 # Settings of the person who runs the suite must not reach it, least of all their keys.
@@ -144,3 +148,39 @@ def own_state(
     (folder / "config.toml").touch()
     monkeypatch.setenv("ACP_HOME", str(folder / "state"))
     monkeypatch.setenv("ACP_CONFIG", str(folder / "config.toml"))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Generator[PostgresServer]:
+    """A server that all tests of this process share; each has a schema of its own."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _schemas(postgres_server: PostgresServer) -> Generator[Callable[[], str]]:
+    import psycopg
+
+    names = (f"t{number}" for number in count(1))
+    with psycopg.connect(postgres_server.url(), autocommit=True) as connection:
+
+        def new() -> str:
+            name = next(names)
+            connection.execute(f"CREATE SCHEMA {name}")
+            return name
+
+        yield new
+
+
+@pytest.fixture
+def new_postgres(
+    postgres_server: PostgresServer, _schemas: Callable[[], str], tmp_path: Path
+) -> Callable[[], ServerLocation]:
+    """Makes empty databases on a real server."""
+    return lambda: ServerLocation(postgres_server.url(_schemas()), tmp_path)
+
+
+@pytest.fixture
+def postgres(new_postgres: Callable[[], ServerLocation]) -> ServerLocation:
+    """An empty database on a real server."""
+    return new_postgres()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from acp_agent.domain.errors import UsageError
+from acp_agent.domain.location import Location, ServerLocation
 
 APPLICATION = "acp-agent"
 PROJECTS_FILE = "projects.toml"
@@ -40,6 +41,17 @@ def config_file(environ: Mapping[str, str]) -> Path:
 def database_path(environ: Mapping[str, str]) -> Path:
     """The SQLite file of the local store."""
     return state_dir(environ) / DATABASE_FILE
+
+
+def database_location(environ: Mapping[str, str]) -> Location:
+    """Where the record is: the PostgreSQL database of `ACP_DATABASE_URL`, else the file of the local store."""
+    url = environ.get("ACP_DATABASE_URL", "")
+    if not url:
+        return database_path(environ)
+    if not url.startswith(("postgresql://", "postgres://")):
+        hint = "postgresql://USER:PASSWORD@HOST:5432/DATABASE; unset it to use the SQLite file in ACP_HOME"
+        raise UsageError("ACP_DATABASE_URL: not the URL of a PostgreSQL database", hint=hint)
+    return ServerLocation(url, state_dir(environ))
 
 
 def find_projects_file(cwd: Path, flag: str | None, environ: Mapping[str, str]) -> Path:

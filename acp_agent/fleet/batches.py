@@ -9,7 +9,7 @@ import anyio.to_thread
 
 from acp_agent.config.egress import granted
 from acp_agent.config.limits_tables import run_limits, with_batch
-from acp_agent.config.paths import database_path, state_dir
+from acp_agent.config.paths import database_location, state_dir
 from acp_agent.config.settings import DEFAULT_ALIAS, settings_not_in_force
 from acp_agent.domain.budget import Limits
 from acp_agent.domain.chain import ERASURE
@@ -119,7 +119,7 @@ class Batches:
     async def cancel(self, run_id: str, note: str = "") -> None:
         """Ask a run to end, wherever it is driven; one that nobody drives is ended here."""
         await self.runner.cancel(self.engine, run_id, note=note, actor="cli")
-        with Reads(database_path(self.environ)) as reads:
+        with Reads(database_location(self.environ)) as reads:
             run = reads.run(run_id)
             leftover = Leftover.of(run, reads.events(run_id)) if run else None
         await tidy([leftover] if leftover else [])
@@ -183,7 +183,7 @@ class Batches:
 
         Raises Refused when the one named is being worked on by another process.
         """
-        with Reads(database_path(self.environ)) as reads:
+        with Reads(database_location(self.environ)) as reads:
             batches = [reads.batch(batch_id)] if batch_id else reads.batches(MANY)
             found = []
             for batch in batches:
@@ -213,7 +213,7 @@ class Batches:
         """
         view = BatchView(batch_id)
         leftovers = []
-        with Reads(database_path(self.environ)) as reads:
+        with Reads(database_location(self.environ)) as reads:
             for run in reads.runs(batch_id=batch_id, limit=MANY):
                 if run.last_type == ERASURE:
                     continue

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import anyio.to_thread
 
 from acp_agent.config.egress import private_hosts
-from acp_agent.config.paths import config_file, database_path, find_projects_file, state_dir
+from acp_agent.config.paths import config_file, database_location, find_projects_file, state_dir
 from acp_agent.config.problem import Problem
 from acp_agent.config.projects import load_projects, problems
 from acp_agent.config.rules import idle_rules
@@ -120,18 +120,25 @@ async def _rules(environ: Mapping[str, str]) -> list[Check]:
 
 
 async def _database(environ: Mapping[str, str]) -> list[Check]:
-    path = database_path(environ)
-    with Reads(path) as reads:
+    location = database_location(environ)
+    with Reads(location) as reads:
         runs = len(reads.runs(limit=1))
         held = reads.hold()
-    folder = next(folder for folder in path.parents if os.path.isdir(folder))  # noqa: ASYNC240 one stat
-    if not os.access(folder, os.W_OK):
-        return [Check("database", False, f"{folder} cannot be written", "set ACP_HOME to a folder of your own")]
-    database = Check("database", True, f"{path}" if runs else f"{path} (empty)")
+    if isinstance(location, Path) and (problem := _unwritable(location)):
+        return [problem]
+    shown = str(location) if isinstance(location, Path) else location.shown
+    database = Check("database", True, shown if runs else f"{shown} (empty)")
     if held is None:
         return [database]
     since = time.strftime("%Y-%m-%d %H:%M", time.localtime(held.since))
     return [database, Check("hold", None, f"{held.what} (since {since})", LIFT)]
+
+
+def _unwritable(path: Path) -> Check | None:
+    folder = next(folder for folder in path.parents if folder.is_dir())
+    if os.access(folder, os.W_OK):
+        return None
+    return Check("database", False, f"{folder} cannot be written", "set ACP_HOME to a folder of your own")
 
 
 async def _model(environ: Mapping[str, str]) -> list[Check]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from acp_agent.config.paths import database_path, state_dir
+from acp_agent.config.paths import database_location, state_dir
 from acp_agent.domain.errors import UsageError
 from acp_agent.domain.ports import Journal
 from acp_agent.store.reads import Found, Reads
@@ -37,7 +37,7 @@ class Forgetting:
 
     def __init__(self, environ: Mapping[str, str], journal: Journal) -> None:
         self._state = state_dir(environ)
-        self._database = database_path(environ)
+        self._database = database_location(environ)
         self._journal = journal
 
     def of(self, name: str) -> list[Found]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from acp_agent.config.paths import database_path
+from acp_agent.config.paths import database_location
 from acp_agent.domain.budget import Cap
 from acp_agent.domain.errors import ExitCode, Fenced, Held, NothingSelected, Refused
 from acp_agent.domain.events import Event, Fact
@@ -74,7 +74,7 @@ class Fleet:
             return driver.state, why
 
     def _open(self, resolved: Resolved) -> LoopRow | None:
-        with Reads(database_path(self.loops.environ)) as reads:
+        with Reads(database_location(self.loops.environ)) as reads:
             row = next(iter(reads.loops_named(resolved.name, resolved.place)), None)
         return None if row is None or row.landed or (row.status == "ended" and row.reason in FINAL) else row
 

@@ -8,7 +8,7 @@ import anyio
 import anyio.to_thread
 
 from acp_agent.config.egress import granted
-from acp_agent.config.paths import database_path, state_dir
+from acp_agent.config.paths import database_location, state_dir
 from acp_agent.config.projects import Project
 from acp_agent.config.skills import find_skills
 from acp_agent.domain.budget import Cap
@@ -197,12 +197,12 @@ class Loops:
         await self.journal.note(loop_id, [fact], "cli")
 
     def _row(self, loop_id: str) -> LoopRow | None:
-        with Reads(database_path(self.environ)) as reads:
+        with Reads(database_location(self.environ)) as reads:
             return reads.loop(loop_id)
 
     def _open_loop(self, resolved: Resolved) -> LoopRow | None:
         """The loop of that name to go on with."""
-        with Reads(database_path(self.environ)) as reads:
+        with Reads(database_location(self.environ)) as reads:
             row = next(iter(reads.loops_named(resolved.name, resolved.place)), None)
         if row is None or row.landed or (row.status == "ended" and row.reason in FINAL):
             return None

@@ -17,15 +17,15 @@ EVERY = 1000
 
 
 def file_beside(database: Path) -> Path:
-    """Where the anchors of a database are."""
+    """Where the anchors of a SQLite file are."""
     return database.with_name(f"{database.name}.anchors")
 
 
 class Anchors:
     """Notes heads of chains as they are committed. Not being able to never holds up a commit: the next one tries."""
 
-    def __init__(self, database: Path) -> None:
-        self._file = file_beside(database)
+    def __init__(self, file: Path) -> None:
+        self._file = file
         self._noted: dict[str, int] = {}
         self._due: dict[str, Anchor] = {}
 
@@ -60,12 +60,11 @@ class Anchors:
         self._due = {}
 
 
-def anchors_of(database: Path, tenant: str) -> list[Anchor]:
-    """The anchors beside a database. Lines that cannot be read are left out: a full disk or a power cut made them.
+def anchors_in(file: Path, tenant: str) -> list[Anchor]:
+    """The anchors of a tenant in a file. Lines that cannot be read are left out: a full disk or a power cut made them.
 
     Spoiling a line on purpose gains nothing over deleting it.
     """
-    file = file_beside(database)
     if not file.exists():
         return []
     lines = file.read_text("utf-8", "replace").splitlines()

@@ -8,7 +8,9 @@ from typing import IO, Any
 
 from acp_agent.domain.chain import BEGINNING, Anchor, Break, Link, Verdict, conflicting, verify
 from acp_agent.domain.errors import UsageError
-from acp_agent.store.anchors import anchors_of
+from acp_agent.domain.location import Location
+from acp_agent.store.anchors import anchors_in
+from acp_agent.store.database import database_at
 from acp_agent.store.reads import Reads
 
 LOCAL = "local"
@@ -16,20 +18,20 @@ FORMAT = 1
 """The version of the export's lines."""
 
 
-def verify_database(path: Path, given: Sequence[Anchor] = (), *, tenant: str = LOCAL) -> Verdict:
+def verify_database(location: Location, given: Sequence[Anchor] = (), *, tenant: str = LOCAL) -> Verdict:
     """Check the whole chain of a tenant, against the anchors beside the database and those that are `given`."""
-    anchors = [*anchors_of(path, tenant), *given]
-    with Reads(path, tenant=tenant) as reads, reads.snapshot():
+    anchors = [*anchors_in(database_at(location).anchors, tenant), *given]
+    with Reads(location, tenant=tenant) as reads, reads.snapshot():
         verdict = verify(_Stored(reads, 0), anchors)
         return verdict._replace(broken=verdict.broken or conflicting(anchors) or _ends_early(reads, verdict))
 
 
-def export(path: Path, out: IO[str], *, since: float | None, payloads: bool, tenant: str = LOCAL) -> Anchor:
+def export(location: Location, out: IO[str], *, since: float | None, payloads: bool, tenant: str = LOCAL) -> Anchor:
     """Write the chain as JSON lines: a head that names where it begins, a line a row, an end; returns the last anchor.
 
     `since` (Unix seconds) leaves out what was recorded before the first event from then on.
     """
-    with Reads(path, tenant=tenant) as reads, reads.snapshot():
+    with Reads(location, tenant=tenant) as reads, reads.snapshot():
         start = _start(reads, since)
         head = {"v": FORMAT, "audit": "begin", "tenant": tenant, "position": start.position, "digest": start.digest}
         out.write(json.dumps(head) + "\n")

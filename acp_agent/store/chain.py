@@ -2,20 +2,19 @@
 
 One chain for each tenant, over all its streams: so a whole stream that is gone is seen, and a tenant's rows verify
 without anybody else's. A head is read and written in the transaction of its rows, so processes can share a database.
-On PostgreSQL a group must take its heads before its streams' rows, always in that order, or two groups can deadlock.
 """
 
-import sqlite3
 from typing import Any
 
 from acp_agent.domain.chain import GENESIS, Anchor, link
 from acp_agent.store import sql
+from acp_agent.store.connection import Connection
 
 
 class Chain:
     """The heads of the chains that one transaction lengthens."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._heads: dict[str, Anchor] = {}
         self._changed: set[str] = set()
@@ -39,11 +38,8 @@ class Chain:
         """Put the heads that moved into the transaction; returns them."""
         moved = {tenant: self._heads[tenant] for tenant in self._changed}
         for tenant, head in moved.items():
-            self._connection.execute(
-                sql.MOVE_HEAD, {"tenant": tenant, "position": head.position, "digest": head.digest}
-            )
+            self._connection.rows(sql.MOVE_HEAD, {"tenant": tenant, "position": head.position, "digest": head.digest})
         return moved
 
     def _read(self, tenant: str) -> Anchor:
-        row = self._connection.execute(sql.HEAD, {"tenant": tenant, "digest": GENESIS}).fetchall()[0]
-        return Anchor(*row)
+        return Anchor(*self._connection.rows(sql.HEAD, {"tenant": tenant, "digest": GENESIS})[0])

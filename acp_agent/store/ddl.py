@@ -1,9 +1,10 @@
-"""Renders `schema.sql` from the catalogue, in words that SQLite and PostgreSQL share. Not used at run time."""
+"""Renders the schema of an empty database from the catalogue, for each of the two. Not used at run time."""
 
-from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Column, Dialect, MetaData, PrimaryKeyConstraint, String, Table
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from acp_agent.store import dialect as postgres
 from acp_agent.store import tables
 from acp_agent.store.schema import MIGRATION_TABLE, REVISION
 
@@ -14,12 +15,22 @@ HEAD = """\
 
 def render() -> str:
     """The text of `schema.sql`: tables and indexes in order of their names, then the stamp of the last migration."""
+    return _render(sqlite.dialect())
+
+
+def render_postgres() -> str:
+    """The text of `schema_postgres.sql`: the same."""
+    postgres.use()
+    return _render(postgresql.dialect())  # type: ignore[no-untyped-call]
+
+
+def _render(dialect: Dialect) -> str:
     created = sorted(tables.Table.metadata.tables.values(), key=lambda table: table.name)
-    return "\n".join([HEAD, *map(_statements, [*created, _migration_table()]), _stamp()])
+    parts = [_statements(table, dialect) for table in [*created, _migration_table()]]
+    return "\n".join([HEAD, *parts, _stamp()])
 
 
-def _statements(table: Table) -> str:
-    dialect = sqlite.dialect()
+def _statements(table: Table, dialect: Dialect) -> str:
     indexes = sorted(table.indexes, key=lambda index: str(index.name))
     found = [
         str(CreateTable(table).compile(dialect=dialect)),

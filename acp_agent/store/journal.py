@@ -1,10 +1,8 @@
-"""The journal on SQLite: `domain.ports.Journal` with one writer thread, group commit, fences, leases and budgets."""
+"""The journal on either database: `domain.ports.Journal` with one writer thread, group commit, fences, budgets."""
 
 import math
-import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -14,32 +12,34 @@ from acp_agent.domain.budget import Reservation, Settlement
 from acp_agent.domain.errors import AcpAgentError, Fenced
 from acp_agent.domain.events import Event, Fact, fact_of
 from acp_agent.domain.hold import Hold, hold_of
+from acp_agent.domain.location import Location
 from acp_agent.domain.masking import enter_places
 from acp_agent.domain.ports import Claim, NewStream, Owner, Pulse
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.session import SessionSummary
 from acp_agent.store import leases, operations, sql
+from acp_agent.store.connection import Connection
+from acp_agent.store.database import database_at
 from acp_agent.store.operations import Draft, Opening
 from acp_agent.store.reader import Reader
-from acp_agent.store.schema import open_for_reading, open_for_writing
 from acp_agent.store.writer import Transaction, Writer
 
 if TYPE_CHECKING:
     from acp_agent.store.transfer import Carried
 
 
-class SqliteJournal:
-    """`domain.ports.Journal` in the file at `path`, which is created where it is missing. Use as an async context.
+class StoredJournal:
+    """`domain.ports.Journal` in the database at `location`, created where it is missing. Use as an async context.
 
     `lease` is in seconds. `crash` is called with `journal.before_commit` and `journal.after_commit` around every
     commit, on the writer's thread; whatever it raises ends the journal. `clock` (Unix seconds) stands in for the
     database's time. What `redact` finds is masked before it is written, and in the events that come back. Raises
-    UsageError for a file that is no database of ours, or a newer one's.
+    UsageError for what is no database of ours, or a newer one's.
     """
 
     def __init__(
         self,
-        path: str | Path,
+        location: Location | str,
         *,
         tenant: str = "local",
         lease: float = 10.0,
@@ -47,19 +47,18 @@ class SqliteJournal:
         clock: Callable[[], float] | None = None,
         redact: Redactor = operations.PLAIN,
     ) -> None:
-        path = Path(path)
+        database = database_at(location)
         self._redact = redact
         self._tenant = tenant
         self._lease = lease
         self._clock = clock
-        connection = open_for_writing(path)
+        connection = database.open_for_writing()
         try:
-            reading = open_for_reading(path)
+            self._reader = Reader(database)
         except BaseException:
             connection.close()
             raise
-        self._writer = Writer(connection, path, crash, clock)
-        self._reader = Reader(reading, path)
+        self._writer = Writer(database, connection, crash, clock)
 
     async def __aenter__(self) -> Self:
         return self
@@ -101,18 +100,17 @@ class SqliteJournal:
     async def owner_of(self, stream_id: str) -> Owner | None:
         """The process whose lease of a stream is in force."""
 
-        def question(connection: sqlite3.Connection) -> Owner | None:
-            row = connection.execute(
-                sql.OWNER, {"id": stream_id, "tenant": self._tenant, "now": self._now(connection)}
-            ).fetchone()
-            return None if row is None or row[0] is None else Owner.model_validate_json(row[0])
+        def question(connection: Connection) -> Owner | None:
+            values = {"id": stream_id, "tenant": self._tenant, "now": self._now(connection)}
+            rows = connection.rows(sql.OWNER, values)
+            return Owner.model_validate_json(rows[0][0]) if rows and rows[0][0] is not None else None
 
         return await self._reader.ask(question)
 
     async def claimable(self, batch_id: str | None, limit: int) -> list[str]:
         """Ids of runs that could be claimed now, oldest first, those of one batch in its order."""
 
-        def question(connection: sqlite3.Connection) -> list[str]:
+        def question(connection: Connection) -> list[str]:
             return leases.claimable(connection, self._tenant, batch_id, limit, self._now(connection))
 
         return await self._reader.ask(question)
@@ -173,8 +171,8 @@ class SqliteJournal:
     async def hold(self) -> Hold | None:
         """The hold in force, by which a person stopped everything."""
 
-        def question(connection: sqlite3.Connection) -> Hold | None:
-            return hold_of(connection.execute(sql.HOLD_FACTS, {"tenant": self._tenant}))
+        def question(connection: Connection) -> Hold | None:
+            return hold_of(connection.rows(sql.HOLD_FACTS, {"tenant": self._tenant}))
 
         return await self._reader.ask(question)
 
@@ -188,18 +186,18 @@ class SqliteJournal:
     async def runs_of(self, session_id: str) -> list[str]:
         """Ids of the runs of a session, oldest first."""
 
-        def question(connection: sqlite3.Connection) -> list[str]:
+        def question(connection: Connection) -> list[str]:
             values = {"id": session_id, "tenant": self._tenant}
-            return [run_id for (run_id,) in connection.execute(sql.RUNS_OF_SESSION, values)]
+            return [run_id for (run_id,) in connection.rows(sql.RUNS_OF_SESSION, values)]
 
         return await self._reader.ask(question)
 
     async def heads_of(self, session_id: str) -> list[tuple[str, int]]:
         """The runs of a session, oldest first, each with the `seq` of its last fact."""
 
-        def question(connection: sqlite3.Connection) -> list[tuple[str, int]]:
+        def question(connection: Connection) -> list[tuple[str, int]]:
             values = {"id": session_id, "tenant": self._tenant}
-            return [(run_id, seq) for run_id, seq in connection.execute(sql.HEADS_OF_SESSION, values)]
+            return [(run_id, seq) for run_id, seq in connection.rows(sql.HEADS_OF_SESSION, values)]
 
         return await self._reader.ask(question)
 
@@ -208,29 +206,29 @@ class SqliteJournal:
         last, last_id = before or (math.inf, "")
         values = {"tenant": self._tenant, "cwd": cwd, "before": last, "before_id": last_id, "limit": limit}
 
-        def question(connection: sqlite3.Connection) -> list[SessionSummary]:
+        def question(connection: Connection) -> list[SessionSummary]:
             return [
                 SessionSummary(session_id=session_id, cwd=place, title=title, updated_at=updated_at)
-                for session_id, place, title, updated_at in connection.execute(sql.SESSIONS, values)
+                for session_id, place, title, updated_at in connection.rows(sql.SESSIONS, values)
             ]
 
         return await self._reader.ask(question)
 
-    def _dead_owner(self, stream_id: str, connection: sqlite3.Connection) -> str | None:
+    def _dead_owner(self, stream_id: str, connection: Connection) -> str | None:
         return leases.dead_owner(connection, self._tenant, stream_id, self._now(connection))
 
-    def _now(self, connection: sqlite3.Connection) -> float:
-        return self._clock() if self._clock else float(connection.execute(sql.NOW).fetchone()[0])
+    def _now(self, connection: Connection) -> float:
+        return self._clock() if self._clock else float(connection.rows(sql.NOW)[0][0])
 
 
-def _events(connection: sqlite3.Connection, stream_id: str, tenant: str, after: int) -> list[Event]:
-    rows = connection.execute(sql.EVENTS, {"id": stream_id, "tenant": tenant, "after": after}).fetchall()
+def _events(connection: Connection, stream_id: str, tenant: str, after: int) -> list[Event]:
+    rows = connection.rows(sql.EVENTS, {"id": stream_id, "tenant": tenant, "after": after})
     events: list[Event] = []
     for seq, ts, v, owner, actor, data in rows:
         if not data:
             from acp_agent.store.forgotten import forgotten
 
-            raise forgotten(stream_id, connection.execute(sql.ERASURE, {"id": stream_id}).fetchall())
+            raise forgotten(stream_id, connection.rows(sql.ERASURE, {"id": stream_id}))
         try:
             fact = fact_of(from_json(data))
         except ValueError as error:

@@ -1,12 +1,12 @@
 """Who may drive a stream: claims, renewals and releases, as functions of a transaction."""
 
 import logging
-import sqlite3
 from collections.abc import Callable, Sequence
 
 from acp_agent.domain.events import Parked
 from acp_agent.domain.ports import Claim, Pulse
 from acp_agent.store import operations, process, sql
+from acp_agent.store.connection import Connection
 from acp_agent.store.writer import Transaction
 
 _log = logging.getLogger(__name__)
@@ -14,27 +14,25 @@ MAX_TAKEOVERS = 3
 _IS_DRIVEN = {"run": sql.RUN_IS_DRIVEN, "batch": sql.BATCH_IS_DRIVEN}
 
 
-def dead_owner(connection: sqlite3.Connection, tenant: str, stream_id: str, now: float) -> str | None:
+def dead_owner(connection: Connection, tenant: str, stream_id: str, now: float) -> str | None:
     """The owner (as recorded) of a lease still in force, if its process is gone. Asked before the transaction: slow."""
-    row = connection.execute(sql.OWNER, {"id": stream_id, "tenant": tenant, "now": now}).fetchone()
-    owner: str | None = row[0] if row else None
+    rows = connection.rows(sql.OWNER, {"id": stream_id, "tenant": tenant, "now": now})
+    owner: str | None = rows[0][0] if rows else None
     return owner if owner is not None and process.judge()(owner) else None
 
 
-def claimable(connection: sqlite3.Connection, tenant: str, batch_id: str | None, limit: int, now: float) -> list[str]:
+def claimable(connection: Connection, tenant: str, batch_id: str | None, limit: int, now: float) -> list[str]:
     """Ids of runs that are queued or running and have no living driver, oldest first."""
-    if connection.execute(sql.HOLD_FACTS, {"tenant": tenant}).fetchone() is not None:
+    if connection.rows(sql.HOLD_FACTS, {"tenant": tenant}):
         return []
     statement = sql.CLAIMABLE if batch_id is None else sql.CLAIMABLE_OF_BATCH
     is_gone = process.judge()
     found: list[str] = []
-    cursor = connection.execute(statement, {"tenant": tenant, "batch_id": batch_id})
-    for run_id, owner, lease_until in cursor:
+    for run_id, owner, lease_until in connection.rows(statement, {"tenant": tenant, "batch_id": batch_id}):
         if len(found) >= limit:
             break
         if not _held(owner, lease_until, now, is_gone):
             found.append(run_id)
-    cursor.close()
     return found
 
 

@@ -8,7 +8,9 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
 
+from acp_agent.store import dialect
 from acp_agent.store.schema import BUSY_SECONDS, SCHEMA_VERSION
 
 SCRIPTS = Path(__file__).with_name("migrations")
@@ -29,12 +31,30 @@ def upgrade(path: Path) -> None:
 
     try:
         with engine.begin() as connection:
-            configuration = configured()
-            configuration.attributes["connection"] = connection
-            command.upgrade(configuration, "head")
+            _to_head(connection)
             connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
     finally:
         engine.dispose()
+
+
+def upgrade_server(url: str, lock: str) -> None:
+    """Bring the schema of a PostgreSQL database (as libpq's connection string) to the newest; `lock` keeps others out.
+
+    Does nothing where another process just has.
+    """
+    import psycopg
+
+    dialect.use()
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(lock)
+        _to_head(connection)
+
+
+def _to_head(connection: Connection) -> None:
+    configuration = configured()
+    configuration.attributes["connection"] = connection
+    command.upgrade(configuration, "head")
 
 
 def configured() -> Config:

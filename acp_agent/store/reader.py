@@ -1,27 +1,28 @@
 """The thread that answers the journal's reads, so that neither the event loop nor a commit waits for them."""
 
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio.to_thread
 
 from acp_agent.domain.errors import AcpAgentError
+from acp_agent.store.connection import Connection
+from acp_agent.store.database import Database
+from acp_agent.store.reconnect import opened_again
 from acp_agent.store.ticket import Ticket, deliver
 
 T = TypeVar("T")
-Question = Callable[[sqlite3.Connection], T]
+Question = Callable[[Connection], T]
 
 
 class Reader:
     """Answers questions in order on a connection of its own. `close` it, or the connection stays open."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection = connection
-        self._path = path
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection = database.open_for_reading()
         self._queue: queue.SimpleQueue[tuple[Question[Any], Ticket] | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
@@ -36,7 +37,7 @@ class Reader:
         ticket = Ticket()
         with self._gate:
             if self._closed:
-                raise AcpAgentError(f"the journal {self._path} is closed")
+                raise AcpAgentError(f"the journal {self._database.name} is closed")
             self._queue.put((question, ticket))
         answer: T = await ticket.outcome()
         return answer
@@ -55,11 +56,23 @@ class Reader:
             question, ticket = asked
             answer: Any
             try:
-                answer = question(self._connection)
-            except sqlite3.Error as error:
-                answer = AcpAgentError(f"{self._path}: cannot read: {error}", hint="check the disk and the file")
+                answer = self._answer(question)
+            except self._database.error as error:
+                answer = AcpAgentError(
+                    f"{self._database.name}: cannot read: {error}", hint="check the disk, the file or the server"
+                )
                 answer.__cause__ = error
             except BaseException as error:
                 answer = error
             deliver([(ticket, answer)])
         self._connection.close()
+
+    def _answer(self, question: Question[T]) -> T:
+        """Ask again on a new connection where the old one was lost."""
+        while True:
+            try:
+                return question(self._connection)
+            except self._database.error:
+                if not self._connection.lost:
+                    raise
+            self._connection = opened_again(self._database)

@@ -2,26 +2,17 @@
 
 import json
 import re
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from acp_agent.domain.chain import Anchor, Link
-from acp_agent.domain.errors import UsageError
 from acp_agent.domain.hold import Hold, hold_of
+from acp_agent.domain.location import Location
 from acp_agent.store import process, sql
-from acp_agent.store.schema import (
-    SCHEMA_VERSION,
-    is_empty,
-    mend,
-    open_for_reading,
-    open_for_writing,
-    unusable,
-    version_of,
-)
+from acp_agent.store.connection import Connection
+from acp_agent.store.database import database_at
 
 MAX_FOUND = 50
 KINDS = ("b_", "r_", "l_")
@@ -150,19 +141,18 @@ class Found(NamedTuple):
 
 
 class Reads:
-    """Reads of the database at `path`; a missing or empty one has nothing in it. Use as a context.
+    """Reads of the database at `location`; a missing or empty one has nothing in it. Use as a context.
 
     An older version is upgraded. Raises UsageError for a file that is no database of ours, or of a newer version.
     """
 
-    def __init__(self, path: str | Path, *, tenant: str = "local") -> None:
-        self._path = Path(path)
+    def __init__(self, location: Location | str, *, tenant: str = "local") -> None:
+        self._location = location
         self._tenant = tenant
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Connection | None = None
 
     def __enter__(self) -> Self:
-        if self._path.exists():
-            self._connection = self._opened()
+        self._connection = database_at(self._location).look()
         return self
 
     def __exit__(
@@ -257,16 +247,16 @@ class Reads:
         if self._connection is None:
             yield
             return
-        self._connection.execute("BEGIN")
+        self._connection.begin_reading()
         try:
             yield
         finally:
-            self._connection.execute("COMMIT")
+            self._connection.rows("COMMIT")
 
     def links(self, after: int = 0) -> Iterator[Link]:
         """The rows of the audit chain in order, those after position `after`."""
         if self._connection is not None:
-            yield from map(Link._make, self._connection.execute(sql.LINKS, {"tenant": self._tenant, "after": after}))
+            yield from map(Link._make, self._connection.stream(sql.LINKS, {"tenant": self._tenant, "after": after}))
 
     def chain_head(self) -> Anchor | None:
         """Where the audit chain says that it ends."""
@@ -285,36 +275,10 @@ class Reads:
         """A stream that counts other than it has rows, and the number it counts."""
         return next(iter(self._rows(sql.SHORT_STREAM)), None)
 
-    def _opened(self) -> sqlite3.Connection | None:
-        try:
-            mend(self._path)
-            connection = open_for_reading(self._path)
-        except sqlite3.Error as error:
-            raise unusable(self._path, error) from error
-        try:
-            # One look at both: another process may be making the database right now.
-            connection.execute("BEGIN")
-            version, empty = version_of(connection, self._path), is_empty(connection)
-            connection.execute("COMMIT")
-            if version == SCHEMA_VERSION:
-                return connection
-        except sqlite3.Error as error:
-            connection.close()
-            raise unusable(self._path, error) from error
-        except UsageError:
-            connection.close()
-            raise
-        connection.close()
-        if empty:
-            return None
-        # As the next run would do: whoever looks at an older record need not know that it is one.
-        open_for_writing(self._path).close()
-        return self._opened()
-
     def _rows(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
         if self._connection is None:
             return []
-        return self._connection.execute(statement, {"tenant": self._tenant, **values}).fetchall()
+        return self._connection.rows(statement, {"tenant": self._tenant, **values})
 
     def _loops(self, rows: Iterable[tuple[Any, ...]]) -> list[LoopRow]:
         is_gone = process.judge()

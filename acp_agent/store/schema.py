@@ -8,18 +8,20 @@ import time
 from pathlib import Path
 
 from acp_agent.domain.errors import UsageError
+from acp_agent.store.connection import SqliteConnection
 
 SCHEMA_VERSION = 3
 REVISION = f"{SCHEMA_VERSION:04d}"
 """The migration that `schema.sql` stands at; its number is the schema's version."""
 MIGRATION_TABLE = "acp_migration"
 SCHEMA_FILE = Path(__file__).with_name("schema.sql")
+POSTGRES_SCHEMA_FILE = Path(__file__).with_name("schema_postgres.sql")
 BUSY_SECONDS = 30.0
 # UPDATE ... RETURNING, in which every fence is checked.
 OLDEST_SQLITE = (3, 35)
 
 
-def open_for_writing(path: Path) -> sqlite3.Connection:
+def open_for_writing(path: Path) -> SqliteConnection:
     """A connection in autocommit mode to the database at `path`, created or upgraded where needed.
 
     May be used by one thread at a time, any thread. Raises UsageError where the file cannot be used.
@@ -35,7 +37,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         raise unusable(path, error) from error
 
 
-def open_for_reading(path: Path) -> sqlite3.Connection:
+def open_for_reading(path: Path) -> SqliteConnection:
     """A second, read-only connection to a database that is current; any thread, one at a time."""
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro",
@@ -43,6 +45,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         timeout=BUSY_SECONDS,
         isolation_level=None,
         check_same_thread=False,
+        factory=SqliteConnection,
     )
 
 
@@ -80,8 +83,10 @@ def unusable(path: Path, error: Exception) -> UsageError:
     )
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+def _opened(path: Path) -> SqliteConnection:
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=SqliteConnection
+    )
     try:
         version = version_of(connection, path)
         _use_wal(connection)

@@ -1,19 +1,21 @@
 """The one thread through which all writes of a process go, many callers' operations in one commit."""
 
 import queue
-import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import anyio.to_thread
 
+from acp_agent.domain.chain import Anchor
 from acp_agent.domain.errors import ExitCode, NotRecorded
 from acp_agent.store import sql
 from acp_agent.store.anchors import Anchors
 from acp_agent.store.chain import Chain
+from acp_agent.store.connection import Connection, Row
+from acp_agent.store.database import Database
+from acp_agent.store.reconnect import opened_again
 from acp_agent.store.ticket import Ticket, deliver
 from acp_agent.store.unwritable import unwritable
 
@@ -25,18 +27,22 @@ MAX_GROUP = 256
 class Transaction:
     """What an operation writes in: its `now` is the database's time in Unix seconds, one for the whole group."""
 
-    connection: sqlite3.Connection
+    connection: Connection
     now: float
     chain: Chain
 
-    def rows(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+    def rows(self, statement: str, **values: Any) -> list[Row]:
         """Run one statement of `store.sql` to its end."""
-        return self.connection.execute(statement, values).fetchall()
+        return self.connection.rows(statement, values)
 
-    def row(self, statement: str, **values: Any) -> tuple[Any, ...] | None:
+    def row(self, statement: str, **values: Any) -> Row | None:
         """The first row of `rows`."""
         found = self.rows(statement, **values)
         return found[0] if found else None
+
+    def announce(self) -> None:
+        """Tell other processes, with the commit, that there is something for them to look at."""
+        self.connection.announce()
 
 
 Apply = Callable[[Transaction], Any]
@@ -50,6 +56,14 @@ class _Operation:
     guarded: bool
 
 
+class _Written(NamedTuple):
+    """A group whose commit was asked for: what its callers are told if it stands, and what tells whether it does."""
+
+    mark: str
+    heads: Mapping[str, Anchor]
+    outcomes: list[Any]
+
+
 class _GroupFailed(Exception):
     """An operation left its half in the transaction of others: all again, each with a savepoint."""
 
@@ -59,14 +73,15 @@ class Writer:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
-        path: Path,
+        database: Database,
+        connection: Connection,
         crash: Callable[[str], None] | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
+        self._database = database
         self._connection = connection
-        self._path = path
-        self._anchors = Anchors(path)
+        self._anchors = Anchors(database.anchors)
+        self._written: _Written | None = None
         self._crash = crash or (lambda _point: None)
         self._clock = clock
         self._queue: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
@@ -95,7 +110,7 @@ class Writer:
         """Commit what was submitted, then end the thread and close the connection."""
         with self._gate:
             if self._refusal is None:
-                self._refusal = f"the journal {self._path} is closed"
+                self._refusal = f"the journal {self._database.name} is closed"
                 self._queue.put(None)
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._thread.join)
@@ -128,20 +143,47 @@ class Writer:
         return bool(self._group)
 
     def _outcomes(self) -> list[Any]:
+        """Commit the group, on a new connection where one is lost; a commit that may have been one is looked up."""
         try:
-            try:
-                return self._attempt(alone=False)
-            except _GroupFailed:
-                self._connection.execute("ROLLBACK")
-                return self._attempt(alone=True)
-        except sqlite3.Error as error:
+            while True:
+                self._written = None
+                try:
+                    return self._committed()
+                except self._database.error:
+                    if not self._connection.lost:
+                        raise
+                self._connection = opened_again(self._database)
+                written = self._written
+                if written is not None and self._stands(written):
+                    self._anchors.follow(written.heads)
+                    return written.outcomes
+        except self._database.error as error:
             if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            return [unwritable(self._path, error) for _ in self._group]
+                self._connection.rows("ROLLBACK")
+            return [unwritable(self._database, error) for _ in self._group]
+
+    def _committed(self) -> list[Any]:
+        try:
+            return self._attempt(alone=False)
+        except _GroupFailed:
+            self._connection.rows("ROLLBACK")
+            return self._attempt(alone=True)
+
+    def _stands(self, written: _Written) -> bool:
+        """Whether a group is on record whose commit nobody confirmed.
+
+        Its events are the proof, since nothing else has their digests; the server's word is needed only where it has
+        none, because after a crash it may give a transaction's number once more.
+        """
+        known = self._connection.has_committed(written.mark)
+        for tenant, head in written.heads.items():
+            values = {"tenant": tenant, "position": head.position}
+            return self._connection.rows(sql.ANCHOR_AT, values) == [(head.position, head.digest)]
+        return known
 
     def _attempt(self, *, alone: bool) -> list[Any]:
         """Commit the group. Raises _GroupFailed where an operation without a savepoint failed."""
-        self._connection.execute("BEGIN IMMEDIATE")
+        mark = self._connection.begin_writing()
         transaction = Transaction(self._connection, self._now(), Chain(self._connection))
         outcomes: list[Any] = []
         for operation in self._group:
@@ -150,43 +192,43 @@ class Writer:
                 continue
             try:
                 outcomes.append(operation.apply(transaction))
-            except sqlite3.OperationalError:
+            except self._database.failure:
                 raise
             except Exception as error:
                 raise _GroupFailed from error
         heads = transaction.chain.write()
         self._crash("journal.before_commit")
-        self._connection.execute("COMMIT")
+        self._written = _Written(mark, heads, outcomes)
+        self._connection.rows("COMMIT")
         self._anchors.follow(heads)
         self._crash("journal.after_commit")
         return outcomes
 
     def _guarded(self, operation: _Operation, transaction: Transaction) -> Any:
-        self._connection.execute("SAVEPOINT operation")
+        self._connection.rows("SAVEPOINT operation")
         marked = transaction.chain.mark()
         try:
             outcome = operation.apply(transaction)
-        except sqlite3.OperationalError:
-            # Disk full or input/output: of the whole file, and SQLite may have rolled everything back.
+        except self._database.failure:
             raise
         except Exception as error:
-            self._connection.execute("ROLLBACK TO operation")
+            self._connection.rows("ROLLBACK TO operation")
             transaction.chain.restore(marked)
             outcome = error
-        self._connection.execute("RELEASE operation")
+        self._connection.rows("RELEASE operation")
         return outcome
 
     def _now(self) -> float:
         if self._clock is not None:
             return self._clock()
-        now: float = self._connection.execute(sql.NOW).fetchone()[0]
+        now: float = self._connection.rows(sql.NOW)[0][0]
         return now
 
     def _fail(self, error: BaseException) -> None:
         """The thread cannot go on: whoever waits, and whoever comes later, is told."""
         with self._gate:
             self._failure = error
-            self._refusal = f"the journal {self._path} has failed: {error}"
+            self._refusal = f"the journal {self._database.name} has failed: {error}"
         waiting = self._group
         while not self._queue.empty():
             operation = self._queue.get_nowait()

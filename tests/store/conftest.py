@@ -9,9 +9,10 @@ import pytest
 
 from acp_agent.domain.budget import Cap
 from acp_agent.domain.events import Fact, RunStarted
+from acp_agent.domain.location import Location, ServerLocation
 from acp_agent.domain.ports import Claim, NewStream, Owner
 from acp_agent.domain.request import RunRequest, Workplace
-from acp_agent.store.journal import SqliteJournal
+from acp_agent.store.journal import StoredJournal
 from acp_agent.store.owner import owner_of_this_process
 
 NewRun = Callable[..., NewStream]
@@ -36,21 +37,24 @@ def me() -> Owner:
     return owner_of_this_process()
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    """Where a database may be made; its directory does not exist yet."""
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
+    """Where a database may be made; the directory of a file does not exist yet."""
+    if request.param == "postgres":
+        server: ServerLocation = request.getfixturevalue("postgres")
+        return server
     return tmp_path / "state" / "acp 100%.db"
 
 
 @pytest.fixture
-async def journal(database: Path) -> AsyncGenerator[SqliteJournal]:
+async def journal(database: Location) -> AsyncGenerator[StoredJournal]:
     """An open journal."""
-    async with SqliteJournal(database) as opened:
+    async with StoredJournal(database) as opened:
         yield opened
 
 
 @pytest.fixture
-def drive(journal: SqliteJournal, me: Owner) -> Drive:
+def drive(journal: StoredJournal, me: Owner) -> Drive:
     """Opens a run and claims it."""
 
     async def started(run_id: str = "r_one", **request: Any) -> Claim:

@@ -16,10 +16,21 @@ from acp_agent.domain.events import ApprovalAsked, ApprovalGiven, CancelAsked, P
 from acp_agent.domain.ports import Claim, NewStream
 from acp_agent.domain.tool import Risk
 from acp_agent.store import sql
-from acp_agent.store.anchors import EVERY, anchors_of, file_beside
+from acp_agent.store.anchors import EVERY, anchors_in, file_beside
 from acp_agent.store.audit import export, verify_database, verify_export
-from acp_agent.store.journal import SqliteJournal
+from acp_agent.store.journal import StoredJournal
 from acp_agent.store.writer import Transaction
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """A file: these tests open it themselves."""
+    return tmp_path / "state" / "acp 100%.db"
+
+
+def anchors_of(database: Path, tenant: str) -> list[Anchor]:
+    return anchors_in(file_beside(database), tenant)
+
 
 NewRun = Callable[..., NewStream]
 Drive = Callable[..., Awaitable[Claim]]
@@ -30,7 +41,7 @@ ASKED = ApprovalAsked(call_id="c1", tool="shell", risk=Risk.EXTERNAL, title="pus
 @pytest.fixture
 async def recorded(database: Path, new_run: NewRun) -> Path:
     """A closed database with nine events of three runs, mixed: r_1, r_2, r_3, r_1 twice, r_2, r_1, r_3, r_2."""
-    async with SqliteJournal(database) as journal:
+    async with StoredJournal(database) as journal:
         await journal.create([new_run(f"r_{number}") for number in (1, 2, 3)], "ann")
         await journal.note("r_1", [CancelAsked(note="first"), CancelAsked(note="second")], "ann")
         for name in ("r_2", "r_1", "r_3", "r_2"):
@@ -164,14 +175,14 @@ async def test_another_history_of_the_same_length_is_caught_by_an_anchor(
     recorded: Path, tmp_path: Path, new_run: NewRun
 ) -> None:
     other = tmp_path / "other.db"
-    async with SqliteJournal(other) as journal:
+    async with StoredJournal(other) as journal:
         await journal.create([new_run(f"r_{number}") for number in range(9)], "eve")
     assert broken(other) is None
     assert broken(other, *anchors_of(recorded, "local")) == ("rewritten", "r_8", 1)
 
 
 async def test_an_anchor_is_written_at_the_close_and_every_thousand_events(database: Path, new_run: NewRun) -> None:
-    async with SqliteJournal(database) as journal:
+    async with StoredJournal(database) as journal:
         await journal.create([new_run("r_1")], "ann")
         await journal.note("r_1", [CancelAsked()] * (EVERY - 2), "ann")
         assert anchors_of(database, "local") == []
@@ -179,7 +190,7 @@ async def test_an_anchor_is_written_at_the_close_and_every_thousand_events(datab
         await journal.events("r_1")
         assert [anchor.position for anchor in anchors_of(database, "local")] == [EVERY + 2]
     assert [anchor.position for anchor in anchors_of(database, "local")] == [EVERY + 2]
-    async with SqliteJournal(database) as journal:
+    async with StoredJournal(database) as journal:
         await journal.note("r_1", [CancelAsked()], "ann")
     assert [anchor.position for anchor in anchors_of(database, "local")] == [EVERY + 2, EVERY + 3]
     assert verify_database(database).anchors == 2
@@ -190,7 +201,7 @@ async def test_a_line_of_the_anchors_that_was_cut_off_is_left_out(recorded: Path
     file = file_beside(recorded)
     whole = file.read_text("utf-8")
     file.write_text(whole + '{"ts": 1, "ten', "utf-8")
-    async with SqliteJournal(recorded) as journal:
+    async with StoredJournal(recorded) as journal:
         await journal.create([new_run("r_9")], "ann")
     file.write_text(file.read_text("utf-8") + whole, "utf-8")
     assert (broken(recorded), anchors_of(recorded, "local")) == (None, [anchor_in(whole)] * 2)
@@ -205,7 +216,7 @@ async def test_an_erased_payload_verifies_where_a_later_event_says_why(
     recorded: Path,
 ) -> None:
     # `acp forget` is to record this event; until then the rule is held by a row that is made by hand.
-    async with SqliteJournal(recorded) as journal:
+    async with StoredJournal(recorded) as journal:
         fact = '{"type":"payload_erased","stream_id":"r_1","seqs":[2,3],"reason":"acp forget r_1 by ann"}'
         row: dict[str, Any] = {"stream_id": "r_9", "seq": 1, "tenant": "local", "ts": 5.0, "v": 1}
         row |= {"type": "payload_erased", "actor": "ann", "data": fact}
@@ -232,7 +243,7 @@ def _insert(transaction: Transaction, row: dict[str, Any]) -> None:
 
 
 async def test_what_an_operation_wrote_before_it_was_refused_leaves_no_gap(
-    journal: SqliteJournal, new_run: NewRun
+    journal: StoredJournal, new_run: NewRun, database: Path
 ) -> None:
     await journal.create([new_run("r_1")], "ann")
 
@@ -248,14 +259,14 @@ async def test_what_an_operation_wrote_before_it_was_refused_leaves_no_gap(
         for number in range(120):
             group.start_soon(create, number)
     await journal.aclose()
-    verdict = verify_database(journal._writer._path)
+    verdict = verify_database(database)
     assert (verdict.broken, verdict.events) == (None, 81)
 
 
 async def test_two_journals_on_one_file_make_one_chain(database: Path, new_run: NewRun) -> None:
     async with (
-        SqliteJournal(database) as first,
-        SqliteJournal(database) as second,
+        StoredJournal(database) as first,
+        StoredJournal(database) as second,
         anyio.create_task_group() as group,
     ):
         for number in range(60):
@@ -287,14 +298,14 @@ async def test_an_export_verifies_without_the_database_also_a_part_and_without_p
             assert (found := verify_export(file).broken) and found.kind == "truncated"
 
 
-async def test_an_export_shows_who_allowed_what(journal: SqliteJournal, drive: Drive) -> None:
+async def test_an_export_shows_who_allowed_what(journal: StoredJournal, drive: Drive, database: Path) -> None:
     claim = await drive()
     await journal.append(claim, [ASKED, Parked(waiting="approval", call_id="c1", detail="push")])
     await journal.note("r_one", [ApprovalGiven(call_id="c1", decision="allow", note="once")], "ann@example.org")
     await journal.append(claim, [RunEnded(reason="end_turn")])
     await journal.aclose()
     out = io.StringIO()
-    export(journal._writer._path, out, since=None, payloads=True)
+    export(database, out, since=None, payloads=True)
     rows = [json.loads(line) for line in out.getvalue().splitlines()[1:-1]]
     given = next(row for row in rows if row["type"] == "approval_given")
     assert (given["actor"], json.loads(given["payload"])["decision"]) == ("ann@example.org", "allow")

@@ -13,7 +13,7 @@ import pytest
 
 from acp_agent.domain.ports import NewStream, Owner
 from acp_agent.domain.run import fold
-from acp_agent.store.journal import SqliteJournal
+from acp_agent.store.journal import StoredJournal
 from acp_agent.store.reads import BudgetRow, Reads
 
 NewRun = Callable[..., NewStream]
@@ -27,7 +27,7 @@ from acp_agent.domain.events import ModelCalled, ModelReplied, RunEnded, RunStar
 from acp_agent.domain.message import AssistantMessage, Reply, Usage
 from acp_agent.domain.ports import NewStream
 from acp_agent.domain.request import RunRequest, Workplace
-from acp_agent.store.journal import SqliteJournal
+from acp_agent.store.journal import StoredJournal
 from acp_agent.store.owner import owner_of_this_process
 from acp_agent.testing.crash import CrashPoints
 
@@ -52,7 +52,7 @@ async def drive(journal, run_id):
     await journal.release(claim)
 
 async def main(path, names):
-    async with SqliteJournal(path, crash=CrashPoints.from_env(os.environ).hit) as journal:
+    async with StoredJournal(path, crash=CrashPoints.from_env(os.environ).hit) as journal:
         await journal.create([new(name) for name in names], "ann")
         async with anyio.create_task_group() as group:
             for name in names:
@@ -61,6 +61,12 @@ async def main(path, names):
 anyio.run(main, sys.argv[1], sys.argv[2:])
 """
 NAMES = ["r_a", "r_b", "r_c", "r_d"]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """A file: these tests open it themselves."""
+    return tmp_path / "state" / "acp 100%.db"
 
 
 def work(database: Path, names: list[str], environment: dict[str, str]) -> "subprocess.Popen[str]":
@@ -115,7 +121,7 @@ def test_a_kill_at_a_commit_leaves_everything_or_nothing_of_it(
     assert len(lengths) == (0 if (point, count) == ("journal.before_commit", 1) else 4)
 
     async def next_process() -> None:
-        async with SqliteJournal(database) as journal:
+        async with StoredJournal(database) as journal:
             await journal.create([new_run("r_new")], "ann")
             going_on = [name for name, length in zip(NAMES, lengths, strict=False) if length < 10]
             assert await journal.claimable("b", 9) == going_on
@@ -141,12 +147,12 @@ def test_processes_that_start_on_one_missing_file_all_succeed(tmp_path: Path, cl
 RACE = """
 import json, sys
 import anyio
-from acp_agent.store.journal import SqliteJournal
+from acp_agent.store.journal import StoredJournal
 from acp_agent.store.owner import owner_of_this_process
 
 async def main(path):
     taken = []
-    async with SqliteJournal(path) as journal:
+    async with StoredJournal(path) as journal:
         while ids := await journal.claimable(None, 3):
             for run_id in ids:
                 claim = await journal.claim(run_id, owner_of_this_process())
@@ -164,7 +170,7 @@ def test_two_processes_never_hold_the_same_run(tmp_path: Path, clean_environ: di
     names = [f"r_{number}" for number in range(40)]
 
     async def create() -> None:
-        async with SqliteJournal(database) as journal:
+        async with StoredJournal(database) as journal:
             await journal.create([new_run(name) for name in names], "ann")
 
     anyio.run(create)

@@ -9,7 +9,7 @@ from acp_agent.domain.events import ModelCalled, ModelReplied
 from acp_agent.domain.message import AssistantMessage, Reply
 from acp_agent.domain.ports import Owner
 from acp_agent.runs.holding import lift_hold, set_hold
-from acp_agent.store.journal import SqliteJournal
+from acp_agent.store.journal import StoredJournal
 from tests.store.conftest import NewRun
 
 CALLED = ModelCalled(call_id="m_1", model="openai/small")
@@ -18,7 +18,7 @@ REPLIED = ModelReplied(
 )
 
 
-async def test_results_are_recorded_under_a_hold_and_intents_are_not(journal: SqliteJournal, drive: Any) -> None:
+async def test_results_are_recorded_under_a_hold_and_intents_are_not(journal: StoredJournal, drive: Any) -> None:
     claim = await drive()
     await journal.append(claim, [CALLED])
     held = await set_hold(journal, "ann", now=False, note="")
@@ -32,7 +32,7 @@ async def test_results_are_recorded_under_a_hold_and_intents_are_not(journal: Sq
     assert kinds == ["run_started", "model_called", "model_replied", "model_called"]
 
 
-async def test_nothing_is_opened_or_claimed_under_a_hold(journal: SqliteJournal, new_run: NewRun, me: Owner) -> None:
+async def test_nothing_is_opened_or_claimed_under_a_hold(journal: StoredJournal, new_run: NewRun, me: Owner) -> None:
     await journal.create([new_run("r_before")], "ann")
     await set_hold(journal, "ann", now=False, note="")
     assert await journal.claim("r_before", me) is None
@@ -43,7 +43,7 @@ async def test_nothing_is_opened_or_claimed_under_a_hold(journal: SqliteJournal,
     assert await journal.claimable(None, 10) == ["r_before"]
 
 
-async def test_the_first_hold_names_who_and_since_and_now_adds_up(journal: SqliteJournal) -> None:
+async def test_the_first_hold_names_who_and_since_and_now_adds_up(journal: StoredJournal) -> None:
     first = await set_hold(journal, "ann", now=False, note="why")
     second = await set_hold(journal, "bob", now=True, note="")
     assert second == first._replace(now=True)

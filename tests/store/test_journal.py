@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import anyio
+import psycopg
 import pytest
 
 from acp_agent.domain.errors import AcpAgentError, ExitCode, Fenced, ModelFault, NotRecorded, Refused
@@ -31,7 +32,8 @@ from acp_agent.domain.message import AssistantMessage, Reply, Usage
 from acp_agent.domain.ports import Claim, NewStream, Owner
 from acp_agent.domain.run import fold
 from acp_agent.domain.tool import Risk
-from acp_agent.store.journal import SqliteJournal
+from acp_agent.store.database import database_at
+from acp_agent.store.journal import StoredJournal
 from acp_agent.store.reads import Reads
 
 pytestmark = pytest.mark.anyio
@@ -51,7 +53,7 @@ def replied(tokens: int = 7, text: str = "hello") -> ModelReplied:
 
 
 async def test_facts_come_back_as_they_went_in_with_numbers_that_have_no_gaps(
-    journal: SqliteJournal, new_run: NewRun, drive: Drive
+    journal: StoredJournal, new_run: NewRun, drive: Drive
 ) -> None:
     claim = await drive()
     first = await journal.append(claim, [CALLED])
@@ -72,7 +74,7 @@ async def test_facts_come_back_as_they_went_in_with_numbers_that_have_no_gaps(
     assert await journal.events("r_other") == []
 
 
-async def test_streams_are_created_all_or_none(journal: SqliteJournal, new_run: NewRun) -> None:
+async def test_streams_are_created_all_or_none(journal: StoredJournal, new_run: NewRun) -> None:
     await journal.create([new_run("r_1")], "ann")
     with pytest.raises(Refused, match="r_1 exists already"):
         await journal.create([new_run("r_2"), new_run("r_1"), new_run("r_3")], "ann")
@@ -83,7 +85,7 @@ async def test_streams_are_created_all_or_none(journal: SqliteJournal, new_run: 
 
 
 async def test_a_driver_that_lost_its_run_is_refused_and_its_facts_are_kept_aside(
-    journal: SqliteJournal, drive: Drive, me: Owner, database: Path
+    journal: StoredJournal, drive: Drive, me: Owner, database: Path
 ) -> None:
     old = await drive()
     await journal.release(old)
@@ -105,7 +107,7 @@ async def test_a_driver_that_lost_its_run_is_refused_and_its_facts_are_kept_asid
 
 
 async def test_a_stream_that_was_given_back_takes_no_more_facts_of_its_driver(
-    journal: SqliteJournal, drive: Drive
+    journal: StoredJournal, drive: Drive
 ) -> None:
     claim = await drive()
     await journal.release(claim)
@@ -113,7 +115,7 @@ async def test_a_stream_that_was_given_back_takes_no_more_facts_of_its_driver(
         await journal.append(claim, [CALLED])
 
 
-async def test_a_bad_row_fails_alone_and_not_its_group(journal: SqliteJournal, new_run: NewRun, me: Owner) -> None:
+async def test_a_bad_row_fails_alone_and_not_its_group(journal: StoredJournal, new_run: NewRun, me: Owner) -> None:
     names = [f"r_{number}" for number in range(60)]
     await journal.create([new_run(name) for name in names], "ann")
     claims = [await journal.claim(name, me) for name in names]
@@ -122,7 +124,7 @@ async def test_a_bad_row_fails_alone_and_not_its_group(journal: SqliteJournal, n
     async def record(claim: Claim, tokens: int) -> None:
         try:
             await journal.append(claim, [CALLED, replied(tokens)])
-        except OverflowError:
+        except (OverflowError, psycopg.DataError):
             failed.append(claim.stream_id)
 
     async with anyio.create_task_group() as group:
@@ -136,7 +138,7 @@ async def test_a_bad_row_fails_alone_and_not_its_group(journal: SqliteJournal, n
     assert lengths == {name: 1 if name in failed else 3 for name in names}
 
 
-async def test_a_callers_cancellation_waits_for_what_it_has_begun(journal: SqliteJournal, drive: Drive) -> None:
+async def test_a_callers_cancellation_waits_for_what_it_has_begun(journal: StoredJournal, drive: Drive) -> None:
     claim = await drive()
     known: list[Event] = []
     with anyio.CancelScope() as scope:
@@ -147,7 +149,7 @@ async def test_a_callers_cancellation_waits_for_what_it_has_begun(journal: Sqlit
     assert await journal.events("r_one", after=1) == known
 
 
-async def test_an_answer_queues_a_waiting_run_again(journal: SqliteJournal, drive: Drive, me: Owner) -> None:
+async def test_an_answer_queues_a_waiting_run_again(journal: StoredJournal, drive: Drive, me: Owner) -> None:
     claim = await drive()
     await journal.append(claim, [ASKED, PARKED])
     await journal.release(claim)
@@ -160,7 +162,7 @@ async def test_an_answer_queues_a_waiting_run_again(journal: SqliteJournal, driv
 
 
 async def test_a_cancellation_reaches_a_waiting_run_and_one_that_is_about_to_wait(
-    journal: SqliteJournal, drive: Drive
+    journal: StoredJournal, drive: Drive
 ) -> None:
     waiting, parking = await drive("r_1"), await drive("r_2")
     await journal.append(waiting, [ASKED, PARKED])
@@ -173,7 +175,7 @@ async def test_a_cancellation_reaches_a_waiting_run_and_one_that_is_about_to_wai
 
 
 async def test_an_answer_to_a_run_that_does_not_wait_is_refused(
-    journal: SqliteJournal, drive: Drive, database: Path
+    journal: StoredJournal, drive: Drive, database: Path
 ) -> None:
     claim = await drive()
     await journal.append(claim, [ASKED])
@@ -183,7 +185,7 @@ async def test_an_answer_to_a_run_that_does_not_wait_is_refused(
         assert [row.status for row in reads.runs()] == ["running"]
 
 
-async def test_an_ended_run_can_land_but_not_be_answered_or_cancelled(journal: SqliteJournal, drive: Drive) -> None:
+async def test_an_ended_run_can_land_but_not_be_answered_or_cancelled(journal: StoredJournal, drive: Drive) -> None:
     claim = await drive()
     await journal.append(claim, [ENDED])
     for fact in (CancelAsked(), ApprovalGiven(call_id="c1", decision="allow")):
@@ -193,7 +195,7 @@ async def test_an_ended_run_can_land_but_not_be_answered_or_cancelled(journal: S
     assert [event.data.type for event in await journal.events("r_one")] == ["run_started", "run_ended", "rejected"]
 
 
-async def test_an_unknown_stream_is_named(journal: SqliteJournal, me: Owner) -> None:
+async def test_an_unknown_stream_is_named(journal: StoredJournal, me: Owner) -> None:
     with pytest.raises(Refused, match="there is no run, batch or loop r_x"):
         await journal.note("r_x", [CancelAsked()], "ann")
     with pytest.raises(Refused, match="there is no run, batch or loop r_x"):
@@ -202,7 +204,7 @@ async def test_an_unknown_stream_is_named(journal: SqliteJournal, me: Owner) -> 
         await journal.append(Claim(stream_id="r_x", fence=1), [ENDED])
 
 
-async def test_two_event_loops_share_one_journal(journal: SqliteJournal, new_run: NewRun, me: Owner) -> None:
+async def test_two_event_loops_share_one_journal(journal: StoredJournal, new_run: NewRun, me: Owner) -> None:
     names = [f"r_{number}" for number in range(8)]
     await journal.create([new_run(name) for name in names], "ann")
 
@@ -227,7 +229,7 @@ async def test_two_event_loops_share_one_journal(journal: SqliteJournal, new_run
 async def test_what_was_submitted_before_the_close_is_committed_and_later_calls_are_told(
     database: Path, new_run: NewRun
 ) -> None:
-    journal = SqliteJournal(database)
+    journal = StoredJournal(database)
     async with anyio.create_task_group() as group:
         for number in range(300):
             group.start_soon(journal.create, [new_run(f"r_{number}")], "ann")
@@ -256,12 +258,12 @@ async def test_a_writer_that_dies_tells_every_caller(database: Path, new_run: Ne
         except AcpAgentError as error:
             told.append(error.what)
 
-    async with SqliteJournal(database, crash=crash) as journal:
+    async with StoredJournal(database, crash=crash) as journal:
         async with anyio.create_task_group() as group:
             for number in range(400):
                 group.start_soon(create, number)
         await create(400)
-    assert told == [f"the journal {database} has failed: boom"] * 401
+    assert told == [f"the journal {database_at(database).name} has failed: boom"] * 401
     with Reads(database) as reads:
         assert bool(reads.runs()) == bool(kept)
 
@@ -273,8 +275,9 @@ FAULTS = (
 )
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_a_database_that_cannot_be_written_is_named_and_the_journal_lives_on(
-    journal: SqliteJournal, drive: Drive, database: Path
+    journal: StoredJournal, drive: Drive, database: Path
 ) -> None:
     claim = await drive()
     for fault, mended, said, hint in FAULTS:
@@ -287,8 +290,9 @@ async def test_a_database_that_cannot_be_written_is_named_and_the_journal_lives_
     assert [event.seq for event in await journal.append(claim, [CALLED])] == [2]
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_a_database_that_another_program_has_locked_is_named_and_the_journal_lives_on(
-    journal: SqliteJournal, drive: Drive, database: Path
+    journal: StoredJournal, drive: Drive, database: Path
 ) -> None:
     claim = await drive()
     journal._writer._connection.execute("PRAGMA busy_timeout = 20")
@@ -302,7 +306,7 @@ async def test_a_database_that_another_program_has_locked_is_named_and_the_journ
 
 
 async def test_a_batch_has_a_stream_of_its_own(
-    journal: SqliteJournal, new_run: NewRun, me: Owner, database: Path
+    journal: StoredJournal, new_run: NewRun, me: Owner, database: Path
 ) -> None:
     started = BatchStarted(prompt="mend", projects=("b", "a"), options={"jobs": 4})
     batch = NewStream(stream_id="b_1", kind="batch", facts=(started,))
@@ -330,7 +334,7 @@ async def test_a_batch_has_a_stream_of_its_own(
     assert await journal.claim("b_1", me) is None
 
 
-async def test_an_event_of_a_newer_version_is_named(journal: SqliteJournal, drive: Drive, database: Path) -> None:
+async def test_an_event_of_a_newer_version_is_named(journal: StoredJournal, drive: Drive, database: Path) -> None:
     await drive()
     await journal.note("r_one", [CancelAsked()], "ann")
     journal._writer._connection.execute('UPDATE acp_event SET data = \'{"type": "teleported"}\' WHERE seq = 2')
@@ -339,7 +343,7 @@ async def test_an_event_of_a_newer_version_is_named(journal: SqliteJournal, driv
 
 
 async def test_a_lost_call_without_a_price_makes_the_cost_a_lower_bound(
-    journal: SqliteJournal, drive: Drive, database: Path
+    journal: StoredJournal, drive: Drive, database: Path
 ) -> None:
     claim = await drive()
     failed = ModelFailed(call_id="m1", model="openai/small", fault=ModelFault.LOST, message="gone", cost=None)

@@ -10,8 +10,9 @@ import pytest
 
 from acp_agent.domain.errors import Fenced
 from acp_agent.domain.events import ApprovalGiven, ModelCalled, Parked, Resumed, RunEnded
+from acp_agent.domain.location import ServerLocation
 from acp_agent.domain.ports import Claim, NewStream, Owner, Pulse
-from acp_agent.store.journal import SqliteJournal
+from acp_agent.store.journal import StoredJournal
 from acp_agent.store.owner import owner_of_this_process
 from acp_agent.store.reads import Reads
 
@@ -23,12 +24,16 @@ ELSEWHERE = Owner(host="elsewhere", boot_id="b", pid=1, started="1")
 
 CLAIM_AND_DIE = """
 import os, signal, sys
+from pathlib import Path
 import anyio
-from acp_agent.store.journal import SqliteJournal
+from acp_agent.domain.location import ServerLocation
+from acp_agent.store.journal import StoredJournal
 from acp_agent.store.owner import owner_of_this_process
 
 async def main():
-    async with SqliteJournal(sys.argv[1], lease=3600) as journal:
+    first, *state = sys.argv[1:]
+    location = ServerLocation(first, Path(*state)) if state else Path(first)
+    async with StoredJournal(location, lease=3600) as journal:
         claim = await journal.claim("r_one", owner_of_this_process())
         print(claim.model_dump_json(), flush=True)
         sys.stdin.readline()
@@ -49,10 +54,11 @@ class Clock:
 
 @pytest.mark.crash
 async def test_the_run_of_a_killed_process_can_be_claimed_at_once(
-    journal: SqliteJournal, new_run: NewRun, me: Owner, database: Path
+    journal: StoredJournal, new_run: NewRun, me: Owner, database: Path
 ) -> None:
     await journal.create([new_run()], "ann")
-    command = [sys.executable, "-c", CLAIM_AND_DIE, str(database)]
+    where = map(str, database) if isinstance(database, ServerLocation) else [str(database)]
+    command = [sys.executable, "-c", CLAIM_AND_DIE, *where]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
         assert driver.stdout is not None
         held = Claim.model_validate_json(driver.stdout.readline())
@@ -76,7 +82,7 @@ async def test_the_run_of_a_killed_process_can_be_claimed_at_once(
 async def test_a_lease_that_ran_out_can_be_claimed_and_every_write_renews_it(database: Path, new_run: NewRun) -> None:
     clock = Clock()
     me = owner_of_this_process()
-    async with SqliteJournal(database, lease=10.0, clock=clock) as journal:
+    async with StoredJournal(database, lease=10.0, clock=clock) as journal:
         await journal.create([new_run()], "ann")
         held = await journal.claim("r_one", ELSEWHERE)
         assert held is not None
@@ -102,7 +108,7 @@ async def test_a_lease_that_ran_out_can_be_claimed_and_every_write_renews_it(dat
         ]
 
 
-async def test_what_another_boot_of_this_host_held_is_free(journal: SqliteJournal, new_run: NewRun, me: Owner) -> None:
+async def test_what_another_boot_of_this_host_held_is_free(journal: StoredJournal, new_run: NewRun, me: Owner) -> None:
     await journal.create([new_run("r_1"), new_run("r_2"), new_run("r_3")], "ann")
     await journal.claim("r_1", me.model_copy(update={"boot_id": "an earlier one"}))
     await journal.claim("r_2", me.model_copy(update={"started": "1"}))
@@ -117,7 +123,7 @@ async def test_what_another_boot_of_this_host_held_is_free(journal: SqliteJourna
 
 async def test_claimable_runs_are_the_oldest_that_nobody_drives(database: Path, new_run: NewRun, me: Owner) -> None:
     clock = Clock()
-    async with SqliteJournal(database, clock=clock) as journal:
+    async with StoredJournal(database, clock=clock) as journal:
         await journal.create([new_run("r_9", batch_id="b"), new_run("r_8"), new_run("r_7", batch_id="b")], "ann")
         clock.now += 1
         await journal.create([new_run(f"r_{number}") for number in (6, 1, 2)], "ann")
@@ -133,7 +139,7 @@ async def test_claimable_runs_are_the_oldest_that_nobody_drives(database: Path, 
 
 async def test_a_run_that_kills_its_drivers_is_parked(database: Path, new_run: NewRun, me: Owner) -> None:
     clock = Clock()
-    async with SqliteJournal(database, clock=clock) as journal:
+    async with StoredJournal(database, clock=clock) as journal:
         await journal.create([new_run()], "ann")
         claims: list[Claim | None] = []
         for _ in range(5):
@@ -163,7 +169,7 @@ async def test_a_run_that_kills_its_drivers_is_parked(database: Path, new_run: N
 
 async def test_progress_and_a_clean_return_forget_earlier_takeovers(database: Path, new_run: NewRun, me: Owner) -> None:
     clock = Clock()
-    async with SqliteJournal(database, clock=clock) as journal:
+    async with StoredJournal(database, clock=clock) as journal:
         await journal.create([new_run()], "ann")
         counts: list[int] = []
         for step in ("lost", "lost", "progress", "lost", "lost", "release", "lost", "lost"):
@@ -180,7 +186,7 @@ async def test_progress_and_a_clean_return_forget_earlier_takeovers(database: Pa
 
 async def test_the_release_of_a_lost_claim_changes_nothing(database: Path, new_run: NewRun, me: Owner) -> None:
     clock = Clock()
-    async with SqliteJournal(database, clock=clock) as journal:
+    async with StoredJournal(database, clock=clock) as journal:
         await journal.create([new_run()], "ann")
         old = await journal.claim("r_one", ELSEWHERE)
         clock.now += 11

@@ -12,7 +12,7 @@ from acp_agent.domain.budget import Cap, Reservation, Settlement
 from acp_agent.domain.errors import Fenced, OverBudget
 from acp_agent.domain.events import ModelCalled
 from acp_agent.domain.ports import Claim, NewStream, Owner
-from acp_agent.store.journal import SqliteJournal
+from acp_agent.store.journal import StoredJournal
 from acp_agent.store.owner import owner_of_this_process
 from acp_agent.store.reads import BudgetRow, Reads
 
@@ -27,7 +27,7 @@ def budgets_in(database: Path) -> list[BudgetRow]:
 
 
 @pytest.mark.anyio
-async def test_money_is_set_aside_and_then_booked(journal: SqliteJournal, drive: Drive, database: Path) -> None:
+async def test_money_is_set_aside_and_then_booked(journal: StoredJournal, drive: Drive, database: Path) -> None:
     claim = await drive(caps=[Cap(scope="run:r_one", cap=1.0)])
     day = Reservation(scope="day", amount=0.5)
     await journal.append(claim, [CALLED], reserve=[Reservation(scope="run:r_one", amount=0.5), day])
@@ -44,7 +44,7 @@ async def test_money_is_set_aside_and_then_booked(journal: SqliteJournal, drive:
 
 @pytest.mark.anyio
 async def test_what_is_given_back_in_another_order_leaves_nothing_set_aside(
-    journal: SqliteJournal, drive: Drive, database: Path
+    journal: StoredJournal, drive: Drive, database: Path
 ) -> None:
     claim = await drive(caps=[Cap(scope="batch:b", cap=1.0)])
     for amount in (0.1, 0.2, 0.3):
@@ -57,7 +57,7 @@ async def test_what_is_given_back_in_another_order_leaves_nothing_set_aside(
 
 @pytest.mark.anyio
 async def test_a_refused_reservation_writes_nothing_at_all(
-    journal: SqliteJournal, drive: Drive, database: Path
+    journal: StoredJournal, drive: Drive, database: Path
 ) -> None:
     claim = await drive(caps=[Cap(scope="batch:b", cap=1.0), Cap(scope="run:r_one", cap=0.5)])
     with pytest.raises(OverBudget) as caught:
@@ -73,7 +73,7 @@ async def test_a_refused_reservation_writes_nothing_at_all(
 
 
 @pytest.mark.anyio
-async def test_the_price_of_the_last_call_stays_free_beside_a_reservation(journal: SqliteJournal, drive: Drive) -> None:
+async def test_the_price_of_the_last_call_stays_free_beside_a_reservation(journal: StoredJournal, drive: Drive) -> None:
     claim = await drive(caps=[Cap(scope="run:r_one", cap=1.0)])
     with pytest.raises(OverBudget):
         await journal.append(claim, [CALLED], reserve=[Reservation(scope="run:r_one", amount=0.8, aside=0.3)])
@@ -86,7 +86,7 @@ async def test_the_price_of_the_last_call_stays_free_beside_a_reservation(journa
 
 
 @pytest.mark.anyio
-async def test_a_driver_that_lost_its_run_moves_no_money(journal: SqliteJournal, drive: Drive, database: Path) -> None:
+async def test_a_driver_that_lost_its_run_moves_no_money(journal: StoredJournal, drive: Drive, database: Path) -> None:
     claim = await drive()
     await journal.release(claim)
     with pytest.raises(Fenced):
@@ -96,7 +96,7 @@ async def test_a_driver_that_lost_its_run_moves_no_money(journal: SqliteJournal,
 
 @pytest.mark.anyio
 async def test_opening_a_budget_again_changes_its_cap_and_keeps_what_was_spent(
-    journal: SqliteJournal, drive: Drive, new_run: NewRun, database: Path
+    journal: StoredJournal, drive: Drive, new_run: NewRun, database: Path
 ) -> None:
     claim = await drive(caps=[Cap(scope="day", cap=1.0)])
     await journal.append(claim, [CALLED], settle=[Settlement(scope="day", reserved=0.0, spent=0.75)])
@@ -117,7 +117,7 @@ def test_64_parallel_calls_never_overshoot(
     granted: list[float] = []
     refused: list[float] = []
 
-    async def call(journal: SqliteJournal, owner: Owner, run_id: str, amount: float) -> None:
+    async def call(journal: StoredJournal, owner: Owner, run_id: str, amount: float) -> None:
         claim = await journal.claim(run_id, owner)
         assert claim is not None
         try:
@@ -132,7 +132,7 @@ def test_64_parallel_calls_never_overshoot(
         seen.extend(budgets_in(database))
 
     async def main() -> None:
-        async with SqliteJournal(database) as journal, anyio.create_task_group() as group:
+        async with StoredJournal(database) as journal, anyio.create_task_group() as group:
             runs = [new_run(f"r_{number}") for number in range(len(amounts))]
             runs[0] = runs[0]._replace(caps=(Cap(scope="batch:b", cap=cap / 16),))
             await journal.create(runs, "ann")

@@ -11,7 +11,7 @@ from acp_agent.domain.events_batch import BatchStarted
 from acp_agent.domain.message import AssistantMessage, Reply, Usage
 from acp_agent.domain.ports import NewStream, Owner
 from acp_agent.domain.request import Workplace
-from acp_agent.store.journal import SqliteJournal
+from acp_agent.store.journal import StoredJournal
 from acp_agent.store.reads import BatchRow, BudgetRow, EventRow, Found, Reads, RunRow
 
 pytestmark = pytest.mark.anyio
@@ -20,12 +20,13 @@ NOW = 1_000.0
 
 
 @pytest.fixture
-async def journal(database: Path) -> AsyncGenerator[SqliteJournal]:
+async def journal(database: Path) -> AsyncGenerator[StoredJournal]:
     """An open journal in which time stands still."""
-    async with SqliteJournal(database, clock=lambda: NOW) as opened:
+    async with StoredJournal(database, clock=lambda: NOW) as opened:
         yield opened
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_missing_database_has_nothing_in_it_and_is_not_made(database: Path) -> None:
     with Reads(database) as reads:
         assert (reads.runs(), reads.run("r_1"), reads.batches(), reads.batch("b_1")) == ([], None, [], None)
@@ -39,7 +40,7 @@ def test_a_file_that_is_just_being_made_has_nothing_in_it(tmp_path: Path) -> Non
         assert reads.runs() == []
 
 
-async def test_a_run_is_read_as_it_stands(journal: SqliteJournal, new_run: NewRun, me: Owner, database: Path) -> None:
+async def test_a_run_is_read_as_it_stands(journal: StoredJournal, new_run: NewRun, me: Owner, database: Path) -> None:
     place = Workplace(kind="worktree", root="/repo", worktree="/tree", branch="acp/b/api", base="0", target="main")
     asked = {"project": "api", "batch_id": "b_1", "session_id": "s_1", "title": "Mend", "workplace": place}
     await journal.create([new_run("r_1", prompt="x" * 3_000, **asked)], "ann")
@@ -96,7 +97,7 @@ async def test_a_run_is_read_as_it_stands(journal: SqliteJournal, new_run: NewRu
 
 
 async def test_a_run_is_driven_while_its_driver_lives(database: Path, new_run: NewRun, me: Owner) -> None:
-    async with SqliteJournal(database) as journal:
+    async with StoredJournal(database) as journal:
         await journal.create([new_run("r_1"), new_run("r_2"), new_run("r_3")], "ann")
         await journal.claim("r_1", me)
         await journal.claim("r_2", me.model_copy(update={"started": "1"}))
@@ -108,7 +109,7 @@ async def test_a_run_is_driven_while_its_driver_lives(database: Path, new_run: N
         }
 
 
-async def test_batches_and_budgets_are_read(journal: SqliteJournal, database: Path) -> None:
+async def test_batches_and_budgets_are_read(journal: StoredJournal, database: Path) -> None:
     started = BatchStarted(prompt="mend", projects=("b", "a"), options={"jobs": 4})
     cap = Cap(scope="batch:b_1", cap=2.0)
     await journal.create([NewStream(stream_id="b_1", kind="batch", facts=(started,), caps=(cap,))], "ann")
@@ -118,7 +119,7 @@ async def test_batches_and_budgets_are_read(journal: SqliteJournal, database: Pa
         assert reads.budgets() == [BudgetRow("batch:b_1", 2.0, 0.0, 0.0)]
 
 
-async def test_ids_are_found_by_their_beginning(journal: SqliteJournal, new_run: NewRun, database: Path) -> None:
+async def test_ids_are_found_by_their_beginning(journal: StoredJournal, new_run: NewRun, database: Path) -> None:
     batch = NewStream(stream_id="b_ab", kind="batch", facts=(BatchStarted(prompt="mend", projects=()),))
     await journal.create([batch, *map(new_run, ("r_abc", "r_abcd", "r_xyz"))], "ann")
     with Reads(database) as reads:
@@ -141,7 +142,7 @@ async def test_ids_are_found_by_their_beginning(journal: SqliteJournal, new_run:
 
 
 async def test_tenants_do_not_see_each_other(database: Path, new_run: NewRun, me: Owner) -> None:
-    async with SqliteJournal(database, tenant="one") as one, SqliteJournal(database, tenant="two") as two:
+    async with StoredJournal(database, tenant="one") as one, StoredJournal(database, tenant="two") as two:
         await one.create([new_run("r_1", caps=[Cap(scope="day", cap=1.0)])], "ann")
         assert (await two.claimable(None, 5), await two.events("r_1")) == ([], [])
     for tenant, seen in (("one", ["r_1"]), ("two", []), ("local", [])):
@@ -151,7 +152,7 @@ async def test_tenants_do_not_see_each_other(database: Path, new_run: NewRun, me
 
 
 async def test_an_ended_run_says_when_and_why(
-    journal: SqliteJournal, new_run: NewRun, me: Owner, database: Path
+    journal: StoredJournal, new_run: NewRun, me: Owner, database: Path
 ) -> None:
     await journal.create([new_run("r_1")], "ann")
     await journal.note("r_1", [RunEnded(reason="cancelled", message="by ann")], "ann")

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, create_engine
 from acp_agent.domain.errors import UsageError
 from acp_agent.store import ddl, migrate, schema, sql, tables
 from acp_agent.store.audit import verify_database
-from acp_agent.store.journal import SqliteJournal
+from acp_agent.store.journal import StoredJournal
 from acp_agent.store.reads import Reads
 
 STATEMENTS = {name: text for name, text in vars(sql).items() if name.isupper()}
@@ -105,7 +105,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path)
     connection.execute("PRAGMA user_version = 7")
     connection.close()
     before = database.read_bytes()
-    for use in (lambda: SqliteJournal(database), lambda: Reads(database).__enter__()):
+    for use in (lambda: StoredJournal(database), lambda: Reads(database).__enter__()):
         with pytest.raises(UsageError, match=r"acp\.db: database was written by a newer acp-agent \(schema 7,") as told:
             use()
         assert told.value.hint == "upgrade acp-agent, or set ACP_HOME to another directory"
@@ -116,12 +116,12 @@ def test_what_is_no_database_is_named(tmp_path: Path) -> None:
     text = tmp_path / "text.db"
     text.write_text("not a database, but a text that is long enough to be taken for one" * 20)
     for path in (text, tmp_path):
-        for use in (lambda path=path: SqliteJournal(path), lambda path=path: Reads(path).__enter__()):
+        for use in (lambda path=path: StoredJournal(path), lambda path=path: Reads(path).__enter__()):
             with pytest.raises(UsageError, match="cannot use this database") as told:
                 use()
             assert told.value.what.startswith(f"{path}: ") and "\n" not in told.value.what
     with pytest.raises(UsageError, match="cannot use this database"):
-        SqliteJournal(text / "acp.db")
+        StoredJournal(text / "acp.db")
 
 
 def test_a_journal_writes_through_to_the_disk(tmp_path: Path) -> None:
@@ -184,9 +184,9 @@ def test_the_journal_opens_without_a_mapper(
     program = f"""
 import anyio
 from acp_agent.store.audit import verify_database
-from acp_agent.store.journal import SqliteJournal
+from acp_agent.store.journal import StoredJournal
 async def main():
-    async with SqliteJournal({str(tmp_path / "acp.db")!r}) as journal:
+    async with StoredJournal({str(tmp_path / "acp.db")!r}) as journal:
         await journal.claimable(None, 1)
 anyio.run(main)"""
     assert imported(program) & {"alembic", "sqlalchemy", "sqlmodel"} == set()

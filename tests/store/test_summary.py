@@ -37,7 +37,7 @@ from acp_agent.domain.message import AssistantMessage, Reply, ToolCall, Usage
 from acp_agent.domain.ports import NewStream
 from acp_agent.domain.run import RunState, fold
 from acp_agent.domain.tool import Intent, Risk, ToolResult
-from acp_agent.store.journal import SqliteJournal
+from acp_agent.store.journal import StoredJournal
 from acp_agent.store.owner import owner_of_this_process
 from acp_agent.store.reads import Reads, RunRow
 from acp_agent.store.summary import phrase
@@ -136,7 +136,7 @@ def test_the_row_of_a_run_is_the_fold_of_its_events(
     shared: Path, new_run: NewRun, writes: list[list[Fact] | Fact], ending: list[Fact], landing: list[Fact]
 ) -> None:
     async def main() -> RunState:
-        async with SqliteJournal(shared) as journal:
+        async with StoredJournal(shared) as journal:
             await journal.create([new_run(run_id)], "ann")
             claim = await journal.claim(run_id, owner_of_this_process())
             assert claim is not None

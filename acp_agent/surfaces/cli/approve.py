@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from acp_agent.config.paths import database_path
+from acp_agent.config.paths import database_location
 from acp_agent.config.person import person_name
 from acp_agent.domain.errors import ExitCode, NothingSelected, UsageError
 from acp_agent.fleet.view import Row
@@ -156,7 +156,7 @@ def _list_allowed() -> None:
     from acp_agent.domain.always import STREAM, in_force
     from acp_agent.domain.events import fact_of
 
-    with Reads(database_path(os.environ)) as reads:
+    with Reads(database_location(os.environ)) as reads:
         rows = reads.events(STREAM)
     allowed = in_force(fact_of(row.data) for row in rows)
     if allowed:

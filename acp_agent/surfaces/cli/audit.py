@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from acp_agent.config.paths import database_path
+from acp_agent.config.paths import database_location
 from acp_agent.domain.chain import Anchor, Verdict
 from acp_agent.domain.errors import ExitCode, UsageError
 from acp_agent.store.audit import export as export_chain
@@ -51,7 +51,8 @@ def verify(file: str | None, anchors: tuple[str, ...], output: str) -> int:
     Exit code 1 when something was changed, is missing or stands in another place; the first such place is named.
     """
     given = [_anchor(text) for text in anchors]
-    verdict = verify_database(database_path(os.environ), given) if file is None else verify_export(Path(file), given)
+    here = database_location(os.environ)
+    verdict = verify_database(here, given) if file is None else verify_export(Path(file), given)
     if output == "json":
         print_json(_document(verdict))
     else:
@@ -70,7 +71,7 @@ def export(since: str | None, hashes_only: bool, output: str, out: str | None) -
     `acp audit verify FILE` checks it anywhere. The anchor is printed at the end: keep it where nobody can change it.
     """
     moment = None if since is None else _moment(since)
-    database = database_path(os.environ)
+    database = database_location(os.environ)
     with result_stream(out) as stream:
         last = export_chain(database, stream, since=moment, payloads=not hashes_only)
     click.echo(f"anchor: {last}", err=True)

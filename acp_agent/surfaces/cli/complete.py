@@ -45,10 +45,10 @@ def _tags(ctx: click.Context) -> Iterable[tuple[str, str]]:
 
 
 def _ids(ctx: click.Context) -> Iterable[tuple[str, str]]:
-    from acp_agent.config.paths import database_path
+    from acp_agent.config.paths import database_location
     from acp_agent.store.reads import Reads
 
-    with Reads(database_path(os.environ)) as reads:
+    with Reads(database_location(os.environ)) as reads:
         batches = [(batch.id, batch.prompt[:60]) for batch in reads.batches(20)]
         runs = reads.runs(limit=100)
     pairs = [(f"{run.batch_id}/{run.project}", run.status) for run in runs if run.batch_id]

@@ -35,10 +35,10 @@ def loop_meant(name: str | None) -> "LoopRow | None":
 
 def is_fleet(loop_id: str) -> bool:
     """Whether a loop on record is one over several projects."""
-    from acp_agent.config.paths import database_path
+    from acp_agent.config.paths import database_location
     from acp_agent.store.reads import Reads
 
-    with Reads(database_path(os.environ)) as reads:
+    with Reads(database_location(os.environ)) as reads:
         first = next(iter(reads.events(loop_id)), None)
     return first is not None and first.type == "fleet_started"
 
@@ -98,10 +98,10 @@ def log_loop(row: "LoopRow", follow: bool, output: str) -> int:
 
 
 def _runs_of(loop_id: str) -> list[str]:
-    from acp_agent.config.paths import database_path
+    from acp_agent.config.paths import database_location
     from acp_agent.store.reads import Reads
 
-    with Reads(database_path(os.environ)) as reads:
+    with Reads(database_location(os.environ)) as reads:
         return [run.id for run in reads.runs(batch_id=loop_id, limit=EVERY)]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from acp_agent.config.index import ProjectEntry
-from acp_agent.config.paths import database_path, find_projects_file, shown_path, state_dir
+from acp_agent.config.paths import database_location, find_projects_file, shown_path, state_dir
 from acp_agent.domain.errors import ExitCode
 from acp_agent.store.reads import Reads
 from acp_agent.surfaces.cli import listing, options
@@ -103,7 +103,7 @@ def _complain(found: "Sequence[Problem]") -> int:
 
 def _latest() -> "dict[str, RunRow]":
     """The newest run of each project."""
-    with Reads(database_path(os.environ)) as reads:
+    with Reads(database_location(os.environ)) as reads:
         runs = reads.runs(limit=2000)
     return {run.project: run for run in reversed(runs)}
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from acp_agent.config.paths import database_path
+from acp_agent.config.paths import database_location
 from acp_agent.domain.chain import ERASURE
 from acp_agent.domain.errors import NothingSelected, UsageError
 from acp_agent.store.reads import BatchRow, LoopRow, Reads, RunRow
@@ -174,7 +174,7 @@ def batch_of(run: RunRow) -> str:
 
 def open_records(environ: Mapping[str, str]) -> Records:
     """The records of this user."""
-    return Records(Reads(database_path(environ)))
+    return Records(Reads(database_location(environ)))
 
 
 def _found(reads: Reads, batch_id: str, run_id: str | None, runs: list[RunRow]) -> Found:

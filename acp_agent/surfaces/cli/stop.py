@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from acp_agent.config.paths import database_path
+from acp_agent.config.paths import database_location
 from acp_agent.config.person import person_name
 from acp_agent.domain.errors import ExitCode, NothingSelected, UsageError
 from acp_agent.domain.hold import LIFT
@@ -33,7 +33,7 @@ def stop(everything: bool, now: bool, note: str) -> int:
     import anyio
 
     hold = anyio.run(_stop, now, note)
-    with Reads(database_path(os.environ)) as reads:
+    with Reads(database_location(os.environ)) as reads:
         driven = sum(run.driven for run in reads.runs(status="running", limit=10_000))
     if driven:
         how = "is ended now" if hold.now else "begins nothing more; what it does ends by itself (--now ends it)"
@@ -66,7 +66,7 @@ async def lift() -> bool:
 
 def hold_of_record() -> "Hold | None":
     """The hold in force."""
-    with Reads(database_path(os.environ)) as reads:
+    with Reads(database_location(os.environ)) as reads:
         return reads.hold()
 
 

@@ -31,7 +31,7 @@ from acp_agent.domain.message import AssistantMessage, Reply, ToolCall, Usage
 from acp_agent.domain.ports import NewStream
 from acp_agent.domain.request import RunRequest, Workplace
 from acp_agent.domain.tool import Intent, Risk, ToolResult
-from acp_agent.store.journal import SqliteJournal
+from acp_agent.store.journal import StoredJournal
 from acp_agent.store.owner import owner_of_this_process
 from acp_agent.surfaces.cli.entry import run_command_line
 
@@ -88,7 +88,7 @@ def put_on_record(tmp_path: Path) -> Put:
 
 async def _record(runs: dict[str, str], facts_of: dict[str, list[Fact]], worktrees: str) -> None:
     now = time.time() - 120.0
-    async with SqliteJournal(database_path(os.environ), clock=lambda: now) as journal:
+    async with StoredJournal(database_path(os.environ), clock=lambda: now) as journal:
         batch = BatchStarted(prompt=PROMPT, projects=tuple(runs.values()))
         streams = [NewStream(stream_id=BATCH, kind="batch", facts=(batch,))]
         streams += [_new(run_id, project, worktrees) for run_id, project in runs.items()]

@@ -15,7 +15,7 @@ import pytest
 from acp_agent.config.paths import database_path, state_dir
 from acp_agent.domain.errors import Fenced
 from acp_agent.domain.events import CancelAsked, ModelCalled, RunEnded
-from acp_agent.store.journal import SqliteJournal
+from acp_agent.store.journal import StoredJournal
 from acp_agent.store.owner import owner_of_this_process
 from acp_agent.tools.kept import Kept
 
@@ -62,7 +62,7 @@ def test_a_store_comes_back_as_it_was_and_what_replaced_it_is_kept(acp: Acp, on_
 async def test_a_driver_from_before_a_restore_records_nothing(acp: Acp, on_record: str, tmp_path: Path) -> None:
     file, database = tmp_path / "store.tar.gz", database_path(os.environ)
     code = "import sys; from acp_agent.main import main; sys.argv[0] = 'acp'; main()"
-    async with SqliteJournal(database) as journal:
+    async with StoredJournal(database) as journal:
         claim = await journal.claim("r_tooldddd", owner_of_this_process())
         assert claim is not None
         await journal.append(claim, [CALLED])
@@ -73,7 +73,7 @@ async def test_a_driver_from_before_a_restore_records_nothing(acp: Acp, on_recor
         await journal.append(claim, [CALLED])
     restored = subprocess.run([sys.executable, "-c", code, "restore", str(file), "--yes"], capture_output=True)
     assert restored.returncode == 0, restored.stderr
-    async with SqliteJournal(database) as journal:
+    async with StoredJournal(database) as journal:
         with pytest.raises(Fenced):
             await journal.append(claim, [RunEnded(reason="end_turn")])
         # Nobody holds it: whoever comes next may.
@@ -86,7 +86,7 @@ async def test_a_backup_made_while_others_write_is_whole(acp: Acp, on_record: st
 
     code = "import sys; from acp_agent.main import main; sys.argv[0] = 'acp'; main()"
     written, made = 0, False
-    async with SqliteJournal(database_path(os.environ)) as journal:
+    async with StoredJournal(database_path(os.environ)) as journal:
 
         async def write() -> None:
             nonlocal written

@@ -1,0 +1,81 @@
+"""What the store asks of a connection to either database. Standard library only: the fast commands import it."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+Row = tuple[Any, ...]
+Values = Mapping[str, Any]
+NO_VALUES: Values = {}
+
+
+class Connection(Protocol):
+    """A connection in autocommit mode: one thread at a time, any thread. Statements are those of `store.sql`."""
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        ...
+
+    @property
+    def lost(self) -> bool:
+        """Whether this connection can never be used again."""
+        ...
+
+    def rows(self, statement: str, values: Values = NO_VALUES) -> list[Row]:
+        """Run one statement to its end; no rows where it has none to give."""
+        ...
+
+    def stream(self, statement: str, values: Values = NO_VALUES) -> Iterator[Row]:
+        """The rows of a long answer, not all in memory at once; for PostgreSQL inside a transaction."""
+        ...
+
+    def begin_writing(self) -> str:
+        """Begin a transaction that keeps every other writer out until it ends; returns its mark (`has_committed`)."""
+        ...
+
+    def begin_reading(self) -> None:
+        """Begin a transaction in which every read sees the same."""
+        ...
+
+    def has_committed(self, mark: str) -> bool:
+        """Whether a transaction of a connection that was lost is on record. Waits for one that is still ending."""
+        ...
+
+    def announce(self) -> None:
+        """Inside a transaction: tell other processes, once it commits, that there is something new for them."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+class SqliteConnection(sqlite3.Connection):
+    """A connection to a file."""
+
+    lost = False
+
+    def rows(self, statement: str, values: Values = NO_VALUES) -> list[Row]:
+        """Run one statement to its end."""
+        return self.execute(statement, values).fetchall()
+
+    def stream(self, statement: str, values: Values = NO_VALUES) -> Iterator[Row]:
+        """The rows as SQLite finds them."""
+        return iter(self.execute(statement, values))
+
+    def begin_writing(self) -> str:
+        """Take the one lock of the file."""
+        self.execute("BEGIN IMMEDIATE")
+        return ""
+
+    def begin_reading(self) -> None:
+        """Begin a transaction whose first read fixes what it sees."""
+        self.execute("BEGIN")
+
+    def has_committed(self, mark: str) -> bool:
+        """Never asked: a file is not lost."""
+        raise NotImplementedError
+
+    def announce(self) -> None:
+        """Other processes look at the file once a second."""

@@ -1,0 +1,325 @@
+"""PostgreSQL: the only importer of psycopg. The statements of `store.sql` are adapted to its driver here.
+
+Writers keep each other out by one advisory lock for each schema, taken first, as SQLite's by `BEGIN IMMEDIATE`: so a
+group that waits holds nothing yet, and two groups cannot deadlock.
+"""
+
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import psycopg
+from psycopg.adapt import Buffer, Dumper, Loader
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
+from psycopg.types.string import StrDumperUnknown
+
+from acp_agent.domain.errors import UsageError
+from acp_agent.domain.location import ServerLocation
+from acp_agent.store import sql
+from acp_agent.store.connection import NO_VALUES, Connection, Row, Values
+from acp_agent.store.schema import MIGRATION_TABLE, POSTGRES_SCHEMA_FILE, SCHEMA_VERSION
+
+OLDEST_SERVER = 13
+CHANNEL = "acp_news"
+NOW = "SELECT EXTRACT(EPOCH FROM clock_timestamp())::double precision"
+LOCK = "SELECT pg_advisory_xact_lock(1633906792, hashtext(current_schema()))"
+# Waits for the end of the transaction as well: it holds the lock until then.
+MARK = f"{LOCK}, pg_current_xact_id()::text"
+COMMITTED = "SELECT pg_xact_status(%(mark)s::text::xid8) = 'committed'"
+# A server that is gone without a word is noticed within a minute; a URL may say otherwise.
+PATIENCE = {
+    "application_name": "acp-agent",
+    "connect_timeout": "10",
+    "keepalives_idle": "15",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
+IS_STAMPED = f"SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = '{MIGRATION_TABLE}'"
+_LISTENING_SECONDS = 1.0
+
+
+class _Text(StrDumperUnknown):
+    """PostgreSQL's text holds no NUL. Facts are JSON, which has none; summaries of them lose it."""
+
+    def dump(self, obj: str) -> Any:
+        return super().dump(obj.replace("\x00", "\ufffd"))
+
+
+class _Number(Loader):
+    """A sum of whole numbers is one; SQLite has no other kind that is exact."""
+
+    def load(self, data: Buffer) -> int | float:
+        text = bytes(data)
+        return int(text) if text.lstrip(b"-").isdigit() else float(text)
+
+
+class PostgresConnection:
+    """A connection to a server, as `store.connection.Connection`."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = psycopg.connect(url, autocommit=True)
+        dumper: type[Dumper] = _Text
+        self._connection.adapters.register_dumper(str, dumper)
+        self._connection.adapters.register_loader("numeric", _Number)
+        self._cursor = self._connection.cursor()
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, failed or not."""
+        return self._connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the server closed it, or it broke."""
+        return bool(self._connection.closed)
+
+    def execute(self, statement: str, values: Values = NO_VALUES) -> None:
+        """Run one statement."""
+        self._cursor.execute(_adapted(statement), values)
+
+    def rows(self, statement: str, values: Values = NO_VALUES) -> list[Row]:
+        """Run one statement to its end; no rows where it has none to give."""
+        self._cursor.execute(_adapted(statement), values)
+        return self._cursor.fetchall() if self._cursor.description is not None else []
+
+    def stream(self, statement: str, values: Values = NO_VALUES) -> Iterator[Row]:
+        """The rows of a cursor on the server; outside a transaction, which it lives in, all at once."""
+        if not self.in_transaction:
+            yield from self.rows(statement, values)
+            return
+        with self._connection.cursor(name="acp_stream") as cursor:
+            cursor.itersize = 500
+            cursor.execute(_adapted(statement), values)
+            yield from cursor
+
+    def begin_writing(self) -> str:
+        """Take the lock of all writers of this schema."""
+        self.execute("BEGIN")
+        return str(self.rows(MARK)[0][1])
+
+    def begin_reading(self) -> None:
+        """Begin a transaction whose first read fixes what it sees."""
+        self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def has_committed(self, mark: str) -> bool:
+        """Ask the server what became of a transaction, once it has surely ended."""
+        self.begin_writing()
+        try:
+            return bool(self._cursor.execute(COMMITTED, {"mark": mark}).fetchall()[0][0])
+        finally:
+            if self.in_transaction:
+                self.execute("ROLLBACK")
+
+    def announce(self) -> None:
+        """Tell all that listen, with the commit."""
+        self.execute(f"NOTIFY {CHANNEL}")
+
+    def close(self) -> None:
+        """Close it; one that is lost is closed already."""
+        self._connection.close()
+
+    def announced(self) -> bool:
+        """Wait a second for what others announce."""
+        return any(True for _ in self._connection.notifies(timeout=_LISTENING_SECONDS, stop_after=1))
+
+
+class PostgresDatabase:
+    """A database on a server, as `store.database.Database`."""
+
+    error = psycopg.Error
+    # Whatever is not of one row: no connection, no disk, no permission, a standby that cannot be written.
+    failure = (
+        psycopg.OperationalError,
+        psycopg.InterfaceError,
+        psycopg.InternalError,
+        psycopg.ProgrammingError,
+        psycopg.NotSupportedError,
+    )
+
+    def __init__(self, location: ServerLocation) -> None:
+        self.name = location.shown
+        digest = hashlib.sha256(location.url.encode()).hexdigest()[:12]
+        self.anchors = location.state / f"postgres-{digest}.anchors"
+        self._url = _complete(location)
+
+    def open_for_writing(self) -> Connection:
+        """A connection to the current schema, created or upgraded where needed."""
+        connection = self._connected()
+        try:
+            _check_server(connection, self.name)
+            if _version(connection, self.name) != SCHEMA_VERSION:
+                self._bring_up_to_date(connection)
+        except psycopg.Error as error:
+            connection.close()
+            raise self._unusable(error) from error
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def open_for_reading(self) -> Connection:
+        """A second connection, which cannot write."""
+        return self._reading(self._connected())
+
+    def open_again(self) -> Connection:
+        """One more connection; raises psycopg's errors."""
+        return PostgresConnection(self._url)
+
+    def look(self) -> Connection | None:
+        """None where there is no table of ours."""
+        connection = self._connected()
+        try:
+            version = _version(connection, self.name)
+            if version == SCHEMA_VERSION:
+                return self._reading(connection)
+        except psycopg.Error as error:
+            connection.close()
+            raise self._unusable(error) from error
+        except UsageError:
+            connection.close()
+            raise
+        connection.close()
+        if version == 0:
+            return None
+        self.open_for_writing().close()
+        return self.look()
+
+    def listen(self, heard: Callable[[], None]) -> Callable[[], None] | None:
+        """Listen on a connection and a thread of its own; what was missed while it was lost counts as heard."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._listen, args=(heard, over), name="acp-journal-listener", daemon=True)
+        thread.start()
+
+        def end() -> None:
+            over.set()
+            thread.join()
+
+        return end
+
+    def remedy(self, error: Exception) -> str:
+        """Free the server's disk, name a server that can be written, or let its account write."""
+        match error:
+            case psycopg.errors.DiskFull():
+                return "free some space on the disk of the server"
+            case psycopg.errors.ReadOnlySqlTransaction():
+                return "it is a standby or read-only: set ACP_DATABASE_URL to the primary"
+            case psycopg.errors.InsufficientPrivilege():
+                return "let its account write to the tables acp_*"
+            case _:
+                return "look after the server"
+
+    def scrub(self, wait: int) -> bool:
+        """Write the tables that hold words anew; False where others kept one busy for `wait` milliseconds."""
+        connection = self._connected()
+        try:
+            connection.execute(f"SET lock_timeout = {wait}")
+            connection.execute("VACUUM (FULL) acp_event, acp_run, acp_batch, acp_loop, acp_session")
+        except psycopg.errors.LockNotAvailable:
+            return False
+        finally:
+            connection.close()
+        return True
+
+    def _listen(self, heard: Callable[[], None], over: threading.Event) -> None:
+        while not over.is_set():
+            try:
+                connection = PostgresConnection(self._url)
+            except psycopg.Error:
+                over.wait(_LISTENING_SECONDS)
+                continue
+            try:
+                connection.execute(f"LISTEN {CHANNEL}")
+                heard()
+                while not over.is_set():
+                    if connection.announced():
+                        heard()
+            except psycopg.Error:
+                # Lost: the journal's own connections tell whoever uses them.
+                continue
+            finally:
+                connection.close()
+
+    def _connected(self) -> PostgresConnection:
+        try:
+            return PostgresConnection(self._url)
+        except psycopg.Error as error:
+            raise self._unusable(error) from error
+
+    def _reading(self, connection: PostgresConnection) -> PostgresConnection:
+        connection.execute("SET default_transaction_read_only = on")
+        return connection
+
+    def _bring_up_to_date(self, connection: PostgresConnection) -> None:
+        connection.begin_writing()
+        try:
+            version = _version(connection, self.name)
+            if version == 0:
+                for statement in POSTGRES_SCHEMA_FILE.read_text(encoding="utf-8").split(";\n"):
+                    if statement.strip():
+                        connection.execute(statement)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        if 0 < version < SCHEMA_VERSION:
+            from acp_agent.store.migrate import upgrade_server
+
+            upgrade_server(self._url, LOCK)
+
+    def _unusable(self, error: psycopg.Error) -> UsageError:
+        first = " ".join(str(error).split("\n", 1)[0].split())
+        return UsageError(
+            f"{self.name}: cannot use this database: {first}",
+            hint="check ACP_DATABASE_URL, and that the server runs and lets this account in",
+        )
+
+
+@cache
+def _adapted(statement: str) -> bytes:
+    """A statement in psycopg's parameter style."""
+    if statement == sql.NOW:
+        return NOW.encode()
+    return re.sub(r"(?<!:):(\w+)", r"%(\1)s", statement.replace("%", "%%")).encode()
+
+
+def _complete(location: ServerLocation) -> str:
+    """The URL as libpq wants it, with our patience where it says nothing of its own."""
+    try:
+        given = {name: str(value) for name, value in conninfo_to_dict(location.url).items() if value is not None}
+    except psycopg.ProgrammingError as error:
+        # What libpq says of it can hold the password.
+        raise UsageError(
+            f"ACP_DATABASE_URL: libpq cannot read {location.shown}",
+            hint="postgresql://USER:PASSWORD@HOST:5432/DATABASE; write special characters of a password as %XX",
+        ) from error
+    return make_conninfo(**{**PATIENCE, **given})
+
+
+def _check_server(connection: PostgresConnection, name: str) -> None:
+    version, encoding = connection.rows(
+        "SELECT current_setting('server_version_num')::int / 10000, current_setting('server_encoding')"
+    )[0]
+    if version < OLDEST_SERVER:
+        raise UsageError(f"{name}: PostgreSQL {version} is too old", hint=f"use PostgreSQL {OLDEST_SERVER} or newer")
+    if encoding != "UTF8":
+        raise UsageError(f"{name}: its encoding is {encoding}", hint="CREATE DATABASE ... ENCODING 'UTF8'")
+
+
+def _version(connection: PostgresConnection, name: str) -> int:
+    """The version of the schema, 0 for an empty one. Raises UsageError where it is newer than ours."""
+    # Not to_regclass: it may remember that there was none before another process made it.
+    if not connection.rows(IS_STAMPED):
+        return 0
+    found = int(connection.rows(f"SELECT version_num FROM {MIGRATION_TABLE}")[0][0])
+    if found > SCHEMA_VERSION:
+        raise UsageError(
+            f"{name}: database was written by a newer acp-agent (schema {found}, this one knows {SCHEMA_VERSION})",
+            hint="upgrade acp-agent, or set ACP_DATABASE_URL to another database",
+        )
+    return found

@@ -1,0 +1,202 @@
+"""What is particular to a server: its schema, its URL, and connections that are lost."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import anyio
+import psycopg
+import pytest
+from alembic.script import ScriptDirectory
+
+from acp_agent.domain.errors import ExitCode, UsageError
+from acp_agent.domain.events import RunEnded
+from acp_agent.domain.location import ServerLocation
+from acp_agent.domain.ports import NewStream, Owner
+from acp_agent.store import ddl, migrate, schema, sql
+from acp_agent.store.audit import verify_database
+from acp_agent.store.journal import StoredJournal
+from acp_agent.store.postgres import LOCK, NOW, PostgresDatabase
+from acp_agent.store.reads import Reads
+from acp_agent.store.scrub import scrub
+from acp_agent.testing.postgres import PostgresServer
+
+pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
+NewRun = Callable[..., NewStream]
+STATEMENTS = {name: text for name, text in vars(sql).items() if name.isupper()}
+SHAPE = """
+SELECT table_name, column_name, ordinal_position, data_type, collation_name, is_nullable
+FROM information_schema.columns WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position"""
+# The name of a key depends on whether its table was made anew.
+INDEXES = """
+SELECT tablename, regexp_replace(indexdef, 'INDEX \\S+ ON \\S+\\.', '') FROM pg_indexes
+WHERE schemaname = current_schema() ORDER BY 1, 2"""
+OLDER = "DROP TABLE acp_loop; UPDATE acp_migration SET version_num = '0002'"
+
+
+def shape(location: ServerLocation) -> list[tuple[object, ...]]:
+    with psycopg.connect(location.url) as connection:
+        return [row for query in (SHAPE, INDEXES) for row in connection.execute(query)]
+
+
+def run_sql(location: ServerLocation, statements: str) -> None:
+    with psycopg.connect(location.url) as connection:
+        connection.execute(statements)
+
+
+def test_the_file_of_the_schema_is_what_the_tables_say() -> None:
+    assert schema.POSTGRES_SCHEMA_FILE.read_text(encoding="utf-8") == ddl.render_postgres()
+
+
+def test_the_migrations_lead_to_the_same_schema_and_stamp(
+    postgres: ServerLocation, new_postgres: Callable[[], ServerLocation]
+) -> None:
+    made = new_postgres()
+    open_and_close(made)
+    upgrade(postgres)
+    assert shape(postgres) == shape(made)
+    with Reads(postgres) as reads:
+        assert reads.runs() == []
+
+
+def open_and_close(location: ServerLocation) -> None:
+    PostgresDatabase(location).open_for_writing().close()
+
+
+def upgrade(location: ServerLocation) -> None:
+    migrate.upgrade_server(location.url, LOCK)
+
+
+async def test_an_older_database_is_upgraded_by_whoever_comes_first_and_keeps_its_rows(
+    postgres: ServerLocation, new_run: NewRun
+) -> None:
+    async with StoredJournal(postgres) as journal:
+        await journal.create([new_run()], "ann")
+    newest = shape(postgres)
+    run_sql(postgres, OLDER)
+    async with anyio.create_task_group() as group:
+        for _ in range(2):
+            group.start_soon(anyio.to_thread.run_sync, open_and_close, postgres)
+    assert shape(postgres) == newest
+    run_sql(postgres, OLDER)
+    with Reads(postgres) as reads:
+        assert [run.id for run in reads.runs()] == ["r_one"]
+    assert shape(postgres) == newest
+    assert ScriptDirectory.from_config(migrate.configured()).get_heads() == [schema.REVISION]
+
+
+@pytest.mark.parametrize("name", sorted(STATEMENTS))
+def test_a_statement_is_understood(prepared: psycopg.Connection, name: str) -> None:
+    text = re.sub(r":(\w+)", "%(\\1)s", STATEMENTS[name]) if name != "NOW" else NOW
+    assert prepared.execute(f"EXPLAIN {text}", dict.fromkeys(re.findall(r"%\((\w+)", text))).fetchall()
+
+
+@pytest.fixture
+def prepared(postgres: ServerLocation) -> Generator[psycopg.Connection]:
+    """A connection to a database of ours."""
+    open_and_close(postgres)
+    connection = psycopg.connect(postgres.url, autocommit=True)
+    yield connection
+    connection.close()
+
+
+async def test_processes_that_start_on_one_empty_database_all_succeed_and_make_one_chain(
+    postgres: ServerLocation, new_run: NewRun
+) -> None:
+    async def start(number: int) -> None:
+        journal = await anyio.to_thread.run_sync(StoredJournal, postgres)
+        async with journal, anyio.create_task_group() as group:
+            for each in range(10):
+                group.start_soon(journal.create, [new_run(f"r_{number}{each}")], "ann")
+
+    async with anyio.create_task_group() as group:
+        for number in range(4):
+            group.start_soon(start, number)
+    verdict = verify_database(postgres)
+    assert (verdict.broken, verdict.events, verdict.anchors) == (None, 40, 4)
+
+
+async def test_text_that_the_server_cannot_hold_is_kept_in_the_facts_and_shown_without(
+    postgres: ServerLocation, new_run: NewRun
+) -> None:
+    async with StoredJournal(postgres) as journal:
+        await journal.create([new_run(prompt="a\x00b")], "ann")
+        [started] = await journal.events("r_one")
+        assert started.data.request.prompt == "a\x00b"
+    with Reads(postgres) as reads:
+        assert reads.run("r_one").prompt == "a\ufffdb"
+
+
+async def test_what_is_erased_leaves_the_pages_too(postgres: ServerLocation, new_run: NewRun, me: Owner) -> None:
+    async with StoredJournal(postgres) as journal:
+        await journal.create([new_run(prompt="hunter2")], "ann")
+        claim = await journal.claim("r_one", me)
+        await journal.append(claim, [RunEnded(reason="end_turn")])
+        assert await journal.erase(["r_one"], "asked for", "ann") == 2
+        with psycopg.connect(postgres.url) as busy:
+            busy.execute("LOCK TABLE acp_session IN ACCESS SHARE MODE")
+            assert not PostgresDatabase(postgres).scrub(10)
+        assert scrub(postgres)
+    with psycopg.connect(postgres.url) as connection:
+        assert connection.execute("SELECT relpages FROM pg_class WHERE oid = 'acp_event'::regclass").fetchone() == (1,)
+    assert verify_database(postgres).broken is None
+
+
+def uses(location: ServerLocation) -> list[Callable[[], object]]:
+    return [lambda: StoredJournal(location), lambda: Reads(location).__enter__()]
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(postgres: ServerLocation) -> None:
+    open_and_close(postgres)
+    run_sql(postgres, "UPDATE acp_migration SET version_num = '0999'")
+    for use in uses(postgres):
+        with pytest.raises(UsageError, match=r"written by a newer acp-agent \(schema 999,") as told:
+            use()
+        assert told.value.hint == "upgrade acp-agent, or set ACP_DATABASE_URL to another database"
+
+
+@pytest.mark.parametrize("problem", ["no server", "no database", "wrong password", "no URL"])
+def test_a_server_that_cannot_be_used_is_named_in_one_line_without_the_password(
+    postgres_server: PostgresServer, tmp_path: Path, problem: str
+) -> None:
+    secret = "hunter2-p@ss:w/rd"
+    url = postgres_server.url(account="locked", password=secret)
+    if problem == "wrong password":
+        postgres_server.sql("DROP ROLE IF EXISTS locked; CREATE ROLE locked LOGIN PASSWORD 'other'")
+        postgres_server.ask_passwords_of("locked")
+    said = {
+        "no server": url.replace("host=", "host=%2Fnowhere"),
+        "no database": url.replace("/postgres?", "/none?").replace("locked", "acp"),
+        "wrong password": url,
+        "no URL": url.replace("?host", "?ghost"),
+    }
+    location = ServerLocation(said[problem], tmp_path)
+    for use in uses(location):
+        with pytest.raises(UsageError) as told:
+            use()
+        text = f"{told.value.what} {told.value.hint}"
+        assert told.value.exit_code == ExitCode.USAGE
+        assert "ACP_DATABASE_URL" in text and "\n" not in text
+        assert not [part for part in ("hunter2", "p@ss", "p%40ss") if part in text]
+
+
+def test_without_the_driver_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "acp_agent.store.postgres", None)
+    for use in uses(ServerLocation("postgresql://acp:secret@host/db", tmp_path)):
+        with pytest.raises(UsageError, match=r"^postgresql://acp@host/db: the driver") as told:
+            use()
+        assert told.value.hint == "pip install 'acp-agent[postgres]'"
+
+
+def test_the_driver_is_imported_only_for_a_server(tmp_path: Path, clean_environ: dict[str, str]) -> None:
+    program = f"""
+import sys
+import acp_agent.store.journal
+from acp_agent.store.reads import Reads
+with Reads({str(tmp_path / "acp.db")!r}) as reads: reads.runs()
+print(*sys.modules)"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=clean_environ)
+    assert "psycopg" not in done.stdout.split()
