@@ -34,6 +34,7 @@ COMMANDS = {
     "skills": (_HERE + "skills:skills", "List skills, and check those you write."),
     "audit": (_HERE + "audit:audit", "Check the record's chain of digests: verify, export."),
     "forget": (_HERE + "forget:forget", "Erase what is on record of a run, or of a text."),
+    "gc": (_HERE + "gc:gc", "Remove what is kept and old, and compact the database."),
     "export": (_HERE + "transfer:export", "Write the record of a run, batch, loop or session to a file."),
     "import": (_HERE + "transfer:import_", "Take a record that was exported into this store."),
     "backup": (_HERE + "backup:backup", "Write the whole store to one file, while it is in use."),

@@ -50,6 +50,7 @@ Commands:
   skills      List skills, and check those you write.
   audit       Check the record's chain of digests: verify, export.
   forget      Erase what is on record of a run, or of a text.
+  gc          Remove what is kept and old, and compact the database.
   export      Write the record of a run, batch, loop or session to a file.
   import      Take a record that was exported into this store.
   backup      Write the whole store to one file, while it is in use.
