@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from acp_agent.config.paths import database_path, state_dir
+from acp_agent.config.paths import database_location, state_dir
 from acp_agent.store.scrub import scrub
 from acp_agent.tools.kept import KEPT_DAYS, ROOT_FILE
 
@@ -39,27 +39,32 @@ class Garbage:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What was removed, or would be; the bytes of the database file before and after (after is None: it was busy)."""
+    """What was removed, or would be; whether the database was `compacted`, and the bytes of its file before and after.
+
+    A database on a server has no file of ours: None.
+    """
 
     garbage: tuple[Garbage, ...]
-    before: int
+    compacted: bool
+    before: int | None
     after: int | None
 
 
 def collect(environ: Mapping[str, str], now: float, days: float = KEPT_DAYS, *, dry_run: bool = False) -> Collected:
-    """Remove what nobody touched for `days`, and write the database file without its free pages; `now` is Unix time."""
-    state, database = state_dir(environ), database_path(environ)
+    """Remove what nobody touched for `days`, and write the database without its free pages; `now` is Unix time."""
+    state, database = state_dir(environ), database_location(environ)
     found = tuple(_garbage(state, now - days * DAY, now - DAY))
-    before = _size(database)
+    file = database if isinstance(database, Path) else None
+    before = _size(file) if file else None
     if dry_run:
-        return Collected(found, before, before)
+        return Collected(found, False, before, before)
     for one in found:
         if one.path.is_dir():
             shutil.rmtree(one.path, ignore_errors=True)
         else:
             one.path.unlink(missing_ok=True)
-    scrubbed = not database.exists() or scrub(database)
-    return Collected(found, before, _size(database) if scrubbed else None)
+    compacted = scrub(database) if file is None or file.exists() else True
+    return Collected(found, compacted, before, _size(file) if file else None)
 
 
 def _garbage(state: Path, old: float, yesterday: float) -> Iterator[Garbage]:

@@ -33,7 +33,7 @@ def gc(older_than: float, dry_run: bool, output: str) -> int:
     done = collect(os.environ, time.time(), older_than / DAY, dry_run=dry_run)
     if output == "json":
         garbage = [{"what": one.what, "path": str(one.path), "bytes": one.size} for one in done.garbage]
-        database = {"before": done.before, "after": done.after}
+        database = {"compacted": done.compacted, "before": done.before, "after": done.after}
         print_json({"v": 1, "dry_run": dry_run, "removed": garbage, "database": database})
         return int(ExitCode.OK)
     kinds: dict[str, list[int]] = {}
@@ -43,9 +43,9 @@ def gc(older_than: float, dry_run: bool, output: str) -> int:
         click.echo(f"{_megabytes(sum(sizes)):>10}  {len(sizes)} x {one_line(what)}")
     total = _megabytes(sum(one.size for one in done.garbage))
     click.echo(f"{total:>10}  {'would be' if dry_run else 'was'} removed in {some(len(done.garbage), 'place')}")
-    if done.after is None:
+    if not (done.compacted or dry_run):
         click.echo("the database is in use and was not compacted: try again when nothing runs", err=True)
-    elif not dry_run:
+    elif done.before is not None and done.after is not None and not dry_run:
         click.echo(f"database: {_megabytes(done.before)} before, {_megabytes(done.after)} now")
     return int(ExitCode.OK)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from acp_agent import __version__
-from acp_agent.config.paths import database_path
+from acp_agent.config.paths import database_location
 from acp_agent.domain.errors import ExitCode, UsageError
 from acp_agent.surfaces.cli import complete
 from acp_agent.surfaces.cli.formats import some
@@ -31,7 +31,7 @@ def export(name: str, out: str | None) -> int:
     from acp_agent.store.reads import Reads
     from acp_agent.store.transfer import write_streams
 
-    with Reads(database_path(os.environ)) as reads, reads.snapshot():
+    with Reads(database_location(os.environ)) as reads, reads.snapshot():
         streams = everything_of(reads, name)
         with result_stream(out) as stream:
             about = {"acp": __version__, "id": streams[0].id, "made": time.time()}

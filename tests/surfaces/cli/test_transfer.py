@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from acp_agent.domain.location import ServerLocation
+
 Acp = Callable[..., Any]
 
 
@@ -73,3 +75,25 @@ def test_what_is_no_export_imports_nothing(
     assert acp("import", str(tmp_path / "none")).code == 2
     assert acp("ps", "--all").stdout == ""
     assert acp("export", "r_nothing").code == 2
+
+
+@pytest.mark.postgres
+def test_a_record_moves_to_a_server_and_is_forgotten_there(
+    acp: Acp, on_record: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres: ServerLocation
+) -> None:
+    file = tmp_path / "batch.jsonl"
+    exported(acp, on_record, file)
+    monkeypatch.setenv("ACP_DATABASE_URL", postgres.url)
+    assert acp("import", str(file)).code == 0
+    lines = file.read_bytes().splitlines()[1:-1]
+    again = tmp_path / "again.jsonl"
+    assert set(lines) <= set(exported(acp, on_record, again).splitlines())
+    said = acp("forget", "r_worcccc", "--reason", "asked for", "--yes")
+    assert said.code == 0, said.stderr
+    verdict = json.loads(acp("audit", "verify", "-o", "json").stdout)
+    assert verdict["whole"] and {one["stream"] for one in verdict["erased"]} == {"r_worcccc"}
+    assert acp("forget", "--match", "TYPE HINTS", "--yes").code == 5
+    collected = json.loads(acp("gc", "-o", "json").stdout)
+    assert collected["database"] == {"compacted": True, "before": None, "after": None}
+    refused = acp("backup", str(tmp_path / "file"))
+    assert (refused.code, refused.stderr.splitlines()[-1]) == (2, "hint: use pg_dump")
