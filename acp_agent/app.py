@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from acp_agent.config.egress import private_hosts, web_search_secrets
 from acp_agent.config.hook_tables import hooks_of
 from acp_agent.config.known_secrets import KnownSecrets
+from acp_agent.config.login import with_login
 from acp_agent.config.paths import CONFIG_FILE, config_file, database_location, state_dir
 from acp_agent.config.servers import servers_for
 from acp_agent.config.settings import (
@@ -72,7 +73,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class App:
-    """One process's agent, as surfaces use it. What only some surfaces use is imported and made when one asks."""
+    """One process's agent, as surfaces use it. What only some surfaces use is imported and made when one asks.
+
+    `uses_login` says that `environ` holds what was entered at `acp serve --login`, beside what the process was started
+    with.
+    """
 
     environ: Mapping[str, str]
     cwd: Path
@@ -87,6 +92,7 @@ class App:
     places: GitWorkplaces
     hooks: Hooks
     tools: ToolsOf
+    uses_login: bool = False
 
     @cached_property
     def batches(self) -> "Batches":
@@ -285,6 +291,7 @@ async def open_journal(environ: Mapping[str, str]) -> AsyncIterator[StoredJourna
 async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
     """The parts of this process, open until the block ends. Raises UsageError for bad settings or a bad database."""
     imports_are_done()
+    started_with, environ = environ, with_login(environ)
     settings = load_settings(environ)
     providers = _providers(settings, environ)
     keys = (key.get_secret_value() for provider in providers.values() for key in provider.keys)
@@ -317,7 +324,7 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
             engine = LocalEngine(journal, runner, owner_of_this_process())
             models = Models(settings, environ, gateway)
             parts = (settings, journal, runner, engine, models, bus, allowances, redact, places, hooks, tools)
-            yield App(environ, cwd, *parts)
+            yield App(environ, cwd, *parts, uses_login=environ is not started_with)
     finally:
         with anyio.CancelScope(shield=True):
             await gateway.aclose()

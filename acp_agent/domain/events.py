@@ -282,7 +282,7 @@ class SessionStarted(Frozen):
     """A conversation that a person continues; what each of its runs is asked with, until it is changed.
 
     `model` is an alias or `provider/model`, None for what discovery finds; `effort` the thought level, None for the
-    model's own.
+    model's own. `inherited` are the runs of the session it was forked from, oldest first, which come before its own.
     """
 
     type: Literal["session_started"] = "session_started"
@@ -291,6 +291,7 @@ class SessionStarted(Frozen):
     role: str = "coder"
     model: str | None = None
     effort: str | None = None
+    inherited: tuple[str, ...] = ()
 
 
 class SessionChanged(Frozen):

@@ -265,8 +265,8 @@ class Journal(Protocol):
         """Ids of the runs of a session, oldest first."""
         ...
 
-    async def heads_of(self, session_id: str) -> list[tuple[str, int]]:
-        """The runs of a session, oldest first, each with the `seq` of its last fact."""
+    async def heads_of(self, session_id: str, inherited: Sequence[str] = ()) -> list[tuple[str, int]]:
+        """Runs and the `seq` of the last fact of each: those `inherited`, then the session's own, oldest first."""
         ...
 
     async def sessions(self, cwd: str | None, before: tuple[float, str] | None, limit: int) -> list[SessionSummary]:

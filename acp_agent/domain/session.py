@@ -11,7 +11,10 @@ DEFAULT = "default"
 
 
 class SessionState(Frozen):
-    """What the next run of a session is asked with. `allowed` names what a person allows always."""
+    """What the next run of a session is asked with. `allowed` names what a person allows always.
+
+    `inherited` are the runs of the session it was forked from, which come before its own.
+    """
 
     session_id: str = ""
     seq: int = 0
@@ -22,6 +25,7 @@ class SessionState(Frozen):
     effort: str | None = None
     title: str = ""
     allowed: tuple[str, ...] = ()
+    inherited: tuple[str, ...] = ()
     deleted: bool = False
 
 

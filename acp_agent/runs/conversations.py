@@ -4,6 +4,7 @@ A prompt becomes a run, its approvals are asked, its facts and words told.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -220,6 +221,13 @@ class Conversations:
             state = await self.runner.state(run_id)
             if asked_of(state) is not None and not state.cancel_asked:
                 raise
+
+    async def fork(self, session: SessionState, cwd: str) -> str:
+        """A new session in `cwd` with the conversation so far, without a turn that is under way; returns its id."""
+        with suppress(Refused):
+            async with self.engine.hold(session.session_id):
+                await self._close_interrupted(session.session_id)
+        return await self.sessions.fork(session, cwd, self.actor)
 
     async def _close_interrupted(self, session_id: str) -> None:
         runs = await self.journal.runs_of(session_id)

@@ -9,6 +9,7 @@ from acp_agent.domain.base import Frozen
 from acp_agent.domain.message import Message
 from acp_agent.domain.ports import Journal
 from acp_agent.domain.run import RunState, fold
+from acp_agent.domain.session import fold_session
 from acp_agent.domain.skill import ActiveSkill
 from acp_agent.domain.weight import Trait
 
@@ -41,7 +42,9 @@ class Pasts:
 
     async def before(self, session_id: str, run_id: str | None = None) -> Past:
         """What came before `run_id` in its session; everything without one."""
-        heads = tuple(takewhile(lambda head: head[0] != run_id, await self._journal.heads_of(session_id)))
+        inherited = fold_session(await self._journal.events(session_id)).inherited
+        found = await self._journal.heads_of(session_id, inherited)
+        heads = tuple(takewhile(lambda head: head[0] != run_id, found))
         known, past = self._kept.pop(session_id, ((), Past()))
         if heads[: len(known)] != known:
             known, past = (), Past()

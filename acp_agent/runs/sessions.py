@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from acp_agent.domain.errors import UsageError
 from acp_agent.domain.events import Event, SessionChanged, SessionDeleted, SessionStarted
 from acp_agent.domain.ports import Journal, NewStream
+from acp_agent.domain.run import fold
 from acp_agent.domain.session import SessionState, SessionSummary, fold_session
 from acp_agent.runs.ids import new_id
 
@@ -43,7 +44,25 @@ class Sessions:
         """Sessions, the last used first, from after `before` on."""
         return await self._journal.sessions(cwd, before, limit)
 
+    async def runs(self, session_id: str) -> list[str]:
+        """Ids of the runs that are the session's conversation, oldest first: those it inherited, then its own."""
+        inherited = fold_session(await self._journal.events(session_id)).inherited
+        return [*inherited, *await self._journal.runs_of(session_id)]
+
+    async def fork(self, state: SessionState, cwd: str, actor: str) -> str:
+        """A new session in `cwd` with the conversation of another, without a run that has not ended; returns its id."""
+        runs = await self.runs(state.session_id)
+        if runs and fold(await self._journal.events(runs[-1])).ended is None:
+            del runs[-1]
+        started = SessionStarted(
+            cwd=cwd, mode=state.mode, role=state.role, model=state.model, effort=state.effort, inherited=tuple(runs)
+        )
+        session_id = await self.start(started, actor)
+        if state.title:
+            await self.change(session_id, SessionChanged(title=state.title), actor)
+        return session_id
+
     async def told(self, session_id: str) -> list[Event]:
         """Every fact of every run of the session, in order."""
-        runs = await self._journal.runs_of(session_id)
+        runs = await self.runs(session_id)
         return [event for run_id in runs for event in await self._journal.events(run_id)]

@@ -192,12 +192,13 @@ class StoredJournal:
 
         return await self._reader.ask(question)
 
-    async def heads_of(self, session_id: str) -> list[tuple[str, int]]:
-        """The runs of a session, oldest first, each with the `seq` of its last fact."""
+    async def heads_of(self, session_id: str, inherited: Sequence[str] = ()) -> list[tuple[str, int]]:
+        """Runs and the `seq` of the last fact of each: those `inherited`, then the session's own, oldest first."""
 
         def question(connection: Connection) -> list[tuple[str, int]]:
-            values = {"id": session_id, "tenant": self._tenant}
-            return [(run_id, seq) for run_id, seq in connection.rows(sql.HEADS_OF_SESSION, values)]
+            asked = [*((sql.HEAD_OF_RUN, run_id) for run_id in inherited), (sql.HEADS_OF_SESSION, session_id)]
+            found = (connection.rows(statement, {"id": name, "tenant": self._tenant}) for statement, name in asked)
+            return [(run_id, seq) for rows in found for run_id, seq in rows]
 
         return await self._reader.ask(question)
 

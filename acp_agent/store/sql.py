@@ -188,6 +188,10 @@ SELECT r.id, s.seq FROM acp_run r JOIN acp_stream s ON s.id = r.id
 WHERE r.session_id = :id AND r.tenant = :tenant AND r.last_type <> 'payload_erased'
 ORDER BY r.created_at, r.position, r.id"""
 
+HEAD_OF_RUN = """
+SELECT r.id, s.seq FROM acp_run r JOIN acp_stream s ON s.id = r.id
+WHERE r.id = :id AND r.tenant = :tenant AND r.last_type <> 'payload_erased'"""
+
 SESSIONS = """
 SELECT s.id, s.cwd, s.title, s.updated_at FROM acp_session s JOIN acp_stream t ON t.id = s.id
 WHERE t.kind = 'session' AND s.tenant = :tenant AND NOT s.deleted AND (:cwd IS NULL OR s.cwd = :cwd)

@@ -28,7 +28,7 @@ OF_A_TURN = frozenset(
 )
 """Updates that belong to a turn or to a replay; the others may come at any time."""
 STATUSES = ("pending", "in_progress", "completed", "failed")
-ANNOUNCE = ("session/new", "session/load", "session/resume")
+ANNOUNCE = ("session/new", "session/load", "session/resume", "session/fork")
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ MakeRequest = Callable[..., RunRequest]
 
 
 class Counted:
-    """A journal that remembers which streams were read."""
+    """A journal that remembers which runs were read."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
@@ -27,7 +27,8 @@ class Counted:
         return getattr(self.journal, name)
 
     async def events(self, stream_id: str, after: int = 0) -> list[Event]:
-        self.read.append(stream_id)
+        if stream_id.startswith("r_"):
+            self.read.append(stream_id)
         return await self.journal.events(stream_id, after)
 
 

@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 
 from acp_agent.app import App
+from acp_agent.config.login import forget_login
 from acp_agent.domain.errors import UsageError
 from acp_agent.domain.events import SessionStarted
 from acp_agent.domain.session import SessionState
@@ -20,6 +21,7 @@ from acp_agent.surfaces.acp import params
 from acp_agent.surfaces.acp.call import Call, Client, Method, SessionUpdates
 from acp_agent.surfaces.acp.faults import AuthRequired, InvalidParams, NotFound
 from acp_agent.surfaces.acp.fields import Params
+from acp_agent.surfaces.acp.first import KEYS, SIGN_IN
 from acp_agent.surfaces.acp.options import (
     Choices,
     mode_change,
@@ -38,10 +40,14 @@ DEFAULT_WINDOW = 128_000
 
 @dataclass
 class Agent:
-    """The agent as one client sees it. Connections of one process share `turns`."""
+    """The agent as one client sees it. Connections of one process share `turns`.
+
+    Once it `is_signed_out`, nothing but `authenticate` leads to a model again.
+    """
 
     app: App
     turns: Turns = field(default_factory=Turns)
+    is_signed_out: bool = False
     _choices: Choices | None = None
 
     def methods(self) -> Mapping[str, Method[Any]]:
@@ -51,21 +57,43 @@ class Agent:
 
     async def authenticate(self, asked: params.Authenticate, call: Call) -> None:
         """Answer at once where a model can be asked; otherwise say how to connect one."""
-        if asked.method_id != "api-keys":
-            raise InvalidParams(f"methodId: there is no method {asked.method_id!r}", hint="api-keys")
+        known = [str(method["id"]) for method in (KEYS, SIGN_IN)]
+        if asked.method_id not in known:
+            raise InvalidParams(f"methodId: there is no method {asked.method_id!r}", hint=", ".join(known))
+        if self.is_signed_out and self.app.uses_login:
+            # What this process knows of the key is not used again; a new one reads what is there then.
+            raise AuthRequired("you have signed out", hint="acp serve --login, then start the agent again")
         try:
             self._choices = await self._look_around()
         except UsageError as error:
             raise AuthRequired(error.what, hint=error.hint) from None
+        self.is_signed_out = False
+
+    async def logout(self, asked: params.Logout, call: Call) -> None:
+        """Remove what was entered at `acp serve --login`; keys of the environment and of config.toml stay yours."""
+        await anyio.to_thread.run_sync(forget_login, self.app.environ)
+        self.is_signed_out = True
 
     async def new(self, asked: params.NewSession, call: Call) -> dict[str, Any]:
         """A new session in `cwd`."""
-        if not await anyio.Path(asked.cwd).is_dir():
-            raise InvalidParams(f"cwd: {asked.cwd} is not a directory")
+        await self._admit(asked.cwd)
         session_id = await self.app.sessions.start(SessionStarted(cwd=asked.cwd), ACTOR)
         state = await self.app.sessions.state(session_id)
         await self._tell_commands(call, state)
         return {"sessionId": session_id, **await self._setup(state)}
+
+    async def fork(self, asked: params.ForkSession, call: Call) -> dict[str, Any]:
+        """A new session in `cwd` with the conversation that another one has now; both go on by themselves."""
+        state = await self._state(asked.session_id)
+        await self._admit(asked.cwd)
+        forked = await self.app.sessions.state(await self.app.conversations.fork(state, asked.cwd))
+        await self._tell_commands(call, forked)
+        return {"sessionId": forked.session_id, **await self._setup(forked)}
+
+    async def _admit(self, cwd: str) -> None:
+        self._require_sign_in()
+        if not await anyio.Path(cwd).is_dir():
+            raise InvalidParams(f"cwd: {cwd} is not a directory")
 
     async def load(self, asked: params.LoadSession, call: Call) -> dict[str, Any]:
         """Everything that was once told of the session, told again; then its options."""
@@ -85,7 +113,7 @@ class Agent:
         """Tell the record again; the narrator of the last run, and the last fact of it that was told."""
         cost: float | None = 0.0
         narrator, seq = None, 0
-        for run_id in await self.app.journal.runs_of(state.session_id):
+        for run_id in await self.app.sessions.runs(state.session_id):
             narrator, seq = Narrator(state.cwd, self._window, cost, replay=True), 0
             for event in await self.app.journal.events(run_id):
                 seq = event.seq
@@ -195,6 +223,7 @@ class Agent:
         updates.update({"sessionUpdate": "config_option_update", "configOptions": options})
 
     async def _state(self, session_id: str, cwd: str | None = None) -> SessionState:
+        self._require_sign_in()
         try:
             state = await self.app.sessions.state(session_id)
         except UsageError as error:
@@ -202,6 +231,10 @@ class Agent:
         if cwd is not None and PurePath(cwd) != PurePath(state.cwd):
             raise InvalidParams(f"cwd: the session works in {state.cwd}, not in {cwd}")
         return state
+
+    def _require_sign_in(self) -> None:
+        if self.is_signed_out:
+            raise AuthRequired("you have signed out", hint="authenticate")
 
     async def _setup(self, state: SessionState) -> dict[str, Any]:
         choices = await self._known_choices()
@@ -254,9 +287,11 @@ def parameters_of() -> dict[str, type[Params]]:
     """The methods of the protocol that are answered here, and the model of their parameters."""
     return {
         "authenticate": params.Authenticate,
+        "logout": params.Logout,
         "session/new": params.NewSession,
         "session/load": params.LoadSession,
         "session/resume": params.ResumeSession,
+        "session/fork": params.ForkSession,
         "session/list": params.ListSessions,
         "session/close": params.CloseSession,
         "session/delete": params.DeleteSession,

@@ -17,6 +17,22 @@ FIRST_LINE_LIMIT = 256 * 1024
 """Bytes of a first line that are looked at here; a longer one is left to the full connection."""
 
 
+KEYS: dict[str, object] = {
+    "id": "api-keys",
+    "name": "Provider keys",
+    "description": "Uses the keys of the environment or of config.toml, or a local model server",
+    "type": "agent",
+}
+SIGN_IN: dict[str, object] = {
+    "id": "login",
+    "name": "Enter a provider's key",
+    "description": "Asks in a terminal for a provider and its key or address, and keeps what works",
+    "type": "terminal",
+    "args": ["--login"],
+}
+"""The client runs the program it started again, with these arguments behind its own."""
+
+
 class Start:
     """What stage one hands over: the protocol's descriptors, bytes read ahead, and the answered `initialize`.
 
@@ -74,20 +90,14 @@ def claim_descriptors() -> tuple[int, int]:
 def initialize_result(parameters: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, object]:
     """The one answer to `initialize`: only what is implemented is advertised.
 
-    `parameters` are the request's as they came. Terminal sign-in is not implemented, so the only way in is the
-    `agent` method, which asks nothing of the client.
+    `parameters` are the request's as they came. The first way in, which some clients always take, asks nothing of the
+    client; a sign-in in a terminal is offered to those that can show one.
     """
+    terminal = [SIGN_IN] if _has_terminal_sign_in(parameters) else []
     return {
         "protocolVersion": PROTOCOL_VERSION,
         "agentInfo": {"name": "acp-agent", "title": "ACP Agent", "version": __version__},
-        "authMethods": [
-            {
-                "id": "api-keys",
-                "name": "Provider keys",
-                "description": "Uses the keys of the environment or of config.toml, or a local model server",
-                "type": "agent",
-            }
-        ],
+        "authMethods": [KEYS, *terminal],
         "agentCapabilities": {
             "loadSession": True,
             "promptCapabilities": {
@@ -96,10 +106,16 @@ def initialize_result(parameters: Mapping[str, object], environ: Mapping[str, st
                 "embeddedContext": True,
             },
             "mcpCapabilities": {"http": False, "sse": False},
-            "sessionCapabilities": {"list": {}, "resume": {}, "close": {}, "delete": {}},
-            "auth": {},
+            "sessionCapabilities": {"list": {}, "resume": {}, "close": {}, "delete": {}, "fork": {}},
+            "auth": {"logout": {}},
         },
     }
+
+
+def _has_terminal_sign_in(parameters: Mapping[str, object]) -> bool:
+    capabilities = parameters.get("clientCapabilities")
+    auth = capabilities.get("auth") if isinstance(capabilities, dict) else None
+    return isinstance(auth, dict) and auth.get("terminal") is True
 
 
 def vision_flag(environ: Mapping[str, str]) -> str:

@@ -1,7 +1,7 @@
 """Which update may be written when: held before a session is announced, dropped after its turn is answered.
 
-- A session is announced by the answer to `session/new`, `load` or `resume`; its updates wait for that answer. A replay
-  is the exception: the updates that the `session/load` itself gives are written at once and so precede its answer.
+- A session is announced by the answer to `session/new`, `load`, `resume` or `fork`; its updates wait for that answer.
+  A replay is the exception: the updates that the `session/load` itself gives are written at once and so precede it.
 - What the prompt that has been answered, or the load that has been answered, still says is dropped and counted.
 - Words, tool calls, plans and usage that belong to no call are dropped when no turn is under way: neither one that was
   asked for here nor one that was taken over from a client that is gone.
@@ -15,6 +15,9 @@ from typing import Any, Protocol
 from acp_agent.surfaces.acp.shrink import CHUNKS, TOOL_CALLS
 
 TURN = "session/prompt"
+FORK = "session/fork"
+"""Names one session in its parameters, and another one, which it announces, in its result."""
+
 _ANNOUNCING_LATER = frozenset({"session/load", "session/resume"})
 ENDING = frozenset({"session/close", "session/delete"})
 _LAST_WORD = frozenset({TURN, "session/load"})
@@ -119,7 +122,7 @@ class Order:
         """The answer to `call` is queued; None for an error."""
         self._open.discard(call)
         session_id = call.session_id
-        if session_id is None and result is not None:
+        if result is not None and (session_id is None or call.method == FORK):
             named = result.get("sessionId")
             session_id = named if isinstance(named, str) else None
         if result is None:

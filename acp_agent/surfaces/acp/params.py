@@ -189,6 +189,14 @@ class ResumeSession(Params):
     additional_directories: Directories = Field(default_factory=list)
 
 
+class ForkSession(ResumeSession):
+    """`session/fork` (unstable): a new session with the conversation of another, in a `cwd` of its own."""
+
+
+class Logout(Params):
+    """`logout`."""
+
+
 class ListSessions(Params):
     """`session/list`; `cwd` filters by exact path."""
 

@@ -13,9 +13,15 @@ VS Code (extension ACP Client, settings.json):
 
 
 @click.command(cls=Command, epilog=EDITORS)
-def serve() -> int:
+@click.option("--login", is_flag=True, help="Enter a provider and its key or address, try them, and keep them.")
+def serve(login: bool) -> int:
     """Speak the Agent Client Protocol over stdin and stdout, for an editor.
 
-    Keys and models are those of the environment the editor gives, and of config.toml.
+    Keys and models are those of the environment the editor gives, and of config.toml, else those entered at
+    `--login`, which asks for them in a terminal.
     """
+    if login:
+        from acp_agent.surfaces.cli.login import login as ask
+
+        return ask()
     raise UsageError("serve takes no options before it", hint="acp serve")

@@ -294,7 +294,9 @@ async def test_what_does_not_exist_is_an_error_and_nothing_else(desk_of: DeskOf)
         ("session/set_mode", {"sessionId": "s_unknown", "modeId": "ask"}, -32002),
         ("authenticate", {"methodId": "unknown"}, -32602),
         ("initialize", {"protocolVersion": 1}, -32600),
-        ("session/fork", {"sessionId": "s_unknown", "cwd": project}, -32601),
+        ("session/fork", {"sessionId": "s_unknown", "cwd": project}, -32002),
+        ("session/list", {"cursor": "bm9uc2Vuc2U="}, -32602),
+        ("providers/list", {}, -32601),
         ("_acp-agent/unknown", {}, -32601),
     ]
     async with desk.editor() as editor:

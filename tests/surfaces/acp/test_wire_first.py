@@ -70,18 +70,33 @@ def test_initialize_is_answered_with_nothing_imported_but_json() -> None:
                     "name": "Provider keys",
                     "description": "Uses the keys of the environment or of config.toml, or a local model server",
                     "type": "agent",
-                }
+                },
+                {
+                    "id": "login",
+                    "name": "Enter a provider's key",
+                    "description": "Asks in a terminal for a provider and its key or address, and keeps what works",
+                    "type": "terminal",
+                    "args": ["--login"],
+                },
             ],
             "agentCapabilities": {
                 "loadSession": True,
                 "promptCapabilities": {"image": False, "audio": False, "embeddedContext": True},
                 "mcpCapabilities": {"http": False, "sse": False},
-                "sessionCapabilities": {"list": {}, "resume": {}, "close": {}, "delete": {}},
-                "auth": {},
+                "sessionCapabilities": {"list": {}, "resume": {}, "close": {}, "delete": {}, "fork": {}},
+                "auth": {"logout": {}},
             },
         },
     }
     assert SCHEMA.problem("initialize", "Response", message["result"]) is None
+
+
+@pytest.mark.parametrize(
+    "capabilities", [{}, {"auth": {}}, {"auth": {"terminal": False}}, {"auth": {"terminal": 1}}, 7]
+)
+def test_a_client_without_a_terminal_is_offered_none(capabilities: Any) -> None:
+    answer, _ = begun(line(params={"protocolVersion": 1, "clientCapabilities": capabilities}))
+    assert [method["type"] for method in json.loads(answer)["result"]["authMethods"]] == ["agent"]
 
 
 @pytest.mark.parametrize("message_id", [0, -7, 2**70, "0", 'ünï "quoted" 👋', "\ud800", None])

@@ -130,7 +130,7 @@ class Room:
 
     async def _spent(self) -> tuple[int, Past, Spent]:
         past, tokens = Past(), Spent()
-        runs = await self.app.journal.runs_of(self.session.session_id) if self.session.session_id else []
+        runs = await self.app.sessions.runs(self.session.session_id) if self.session.session_id else []
         for run_id in runs:
             state = await self.app.runner.state(run_id)
             past = after(past, state)
