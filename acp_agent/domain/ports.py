@@ -245,6 +245,10 @@ class Journal(Protocol):
         """Record facts of the driver together with their money, or nothing. Raises Fenced, OverBudget, Held."""
         ...
 
+    async def news(self, seconds: float, seen: int) -> int:
+        """Wait until somebody has recorded what others should look at, at most `seconds`; `seen`: what it returned."""
+        ...
+
     async def note(self, stream_id: str, facts: Sequence[Fact], actor: str) -> list[Event]:
         """Record facts of somebody else (an answer, a cancellation, a landing); a waiting run is queued again."""
         ...

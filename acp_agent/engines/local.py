@@ -173,8 +173,9 @@ class LocalEngine:
             raise failure
 
     async def _keep(self, held: Callable[[], list[Claim]]) -> None:
+        seen = 0
         while True:
-            await anyio.sleep(self._heartbeat)
+            seen = await self._journal.news(self._heartbeat, seen)
             stop = await self._journal.hold()
             for pulse in await self._journal.renew(held()):
                 if pulse.lost:

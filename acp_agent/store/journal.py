@@ -20,6 +20,7 @@ from acp_agent.domain.session import SessionSummary
 from acp_agent.store import leases, operations, sql
 from acp_agent.store.connection import Connection
 from acp_agent.store.database import database_at
+from acp_agent.store.news import News
 from acp_agent.store.operations import Draft, Opening
 from acp_agent.store.reader import Reader
 from acp_agent.store.writer import Transaction, Writer
@@ -52,6 +53,7 @@ class StoredJournal:
         self._tenant = tenant
         self._lease = lease
         self._clock = clock
+        self._news = News(database)
         connection = database.open_for_writing()
         try:
             self._reader = Reader(database)
@@ -70,6 +72,7 @@ class StoredJournal:
 
     async def aclose(self) -> None:
         """Commit what was submitted and close the file; later calls raise AcpAgentError."""
+        await self._news.close()
         await self._reader.close()
         await self._writer.close()
 
@@ -147,6 +150,13 @@ class StoredJournal:
         events = await self._writer.submit(apply, guarded=bool(reserve))
         assert not isinstance(events, Fenced)
         return events
+
+    async def news(self, seconds: float, seen: int) -> int:
+        """Wait until somebody has recorded what others should look at, at most `seconds`; `seen` as it returned last.
+
+        On SQLite nobody is told: it waits all the time.
+        """
+        return await self._news.wait(seconds, seen)
 
     async def note(self, stream_id: str, facts: Sequence[Fact], actor: str) -> list[Event]:
         """Record facts of somebody else; a waiting run is queued again by an answer or a cancellation.

@@ -72,6 +72,7 @@ def create(transaction: Transaction, tenant: str, openings: Sequence[Opening], a
         refuse_held(transaction, tenant)
     for position, opening in enumerate(openings):
         open_stream(transaction, tenant, opening, actor, position)
+    transaction.announce()
 
 
 def open_stream(transaction: Transaction, tenant: str, opening: Opening, actor: str, position: int) -> None:
@@ -153,6 +154,7 @@ def note(transaction: Transaction, tenant: str, stream_id: str, drafts: Sequence
     events = advance(transaction, tenant, stream_id, drafts, actor)
     if wakes and status == "waiting":
         _change_run(transaction, stream_id, summary.queued_again())
+    transaction.announce()
     return events
 
 

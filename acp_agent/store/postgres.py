@@ -6,6 +6,8 @@ group that waits holds nothing yet, and two groups cannot deadlock.
 
 import hashlib
 import re
+import select
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -40,7 +42,8 @@ PATIENCE = {
     "tcp_user_timeout": "30000",
 }
 IS_STAMPED = f"SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = '{MIGRATION_TABLE}'"
-_LISTENING_SECONDS = 1.0
+_PAUSE = 1.0
+"""Seconds between two tries to listen to a server that is away."""
 
 
 class _Text(StrDumperUnknown):
@@ -123,9 +126,13 @@ class PostgresConnection:
         """Close it; one that is lost is closed already."""
         self._connection.close()
 
-    def announced(self) -> bool:
-        """Wait a second for what others announce."""
-        return any(True for _ in self._connection.notifies(timeout=_LISTENING_SECONDS, stop_after=1))
+    def announced(self, over: socket.socket) -> bool:
+        """Wait for what others announce; False where `over` came first."""
+        ready, _, _ = select.select([self._connection.fileno(), over.fileno()], [], [])
+        for _ in self._connection.notifies(timeout=0):
+            # One look covers all that was announced so far.
+            continue
+        return over.fileno() not in ready
 
 
 class PostgresDatabase:
@@ -191,13 +198,14 @@ class PostgresDatabase:
 
     def listen(self, heard: Callable[[], None]) -> Callable[[], None] | None:
         """Listen on a connection and a thread of its own; what was missed while it was lost counts as heard."""
-        over = threading.Event()
+        over, ender = socket.socketpair()
         thread = threading.Thread(target=self._listen, args=(heard, over), name="acp-journal-listener", daemon=True)
         thread.start()
 
         def end() -> None:
-            over.set()
+            ender.close()
             thread.join()
+            over.close()
 
         return end
 
@@ -225,19 +233,18 @@ class PostgresDatabase:
             connection.close()
         return True
 
-    def _listen(self, heard: Callable[[], None], over: threading.Event) -> None:
-        while not over.is_set():
+    def _listen(self, heard: Callable[[], None], over: socket.socket) -> None:
+        while not select.select([over], [], [], 0)[0]:
             try:
                 connection = PostgresConnection(self._url)
             except psycopg.Error:
-                over.wait(_LISTENING_SECONDS)
+                select.select([over], [], [], _PAUSE)
                 continue
             try:
                 connection.execute(f"LISTEN {CHANNEL}")
                 heard()
-                while not over.is_set():
-                    if connection.announced():
-                        heard()
+                while connection.announced(over):
+                    heard()
             except psycopg.Error:
                 # Lost: the journal's own connections tell whoever uses them.
                 continue
