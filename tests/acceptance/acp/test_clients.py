@@ -18,14 +18,6 @@ from tests.acceptance.acp.desk import COMMAND, MODEL, SCHEMA
 
 SAY = Rule(contains="say", since="prompt", turns=[Step(text="Said.")])
 NOT_OURS = ("session/set_model", "providers/list", "mcp/message", "nes/start", "auth/status", "session/stop")
-    "session/set_model",
-    "providers/list",
-    "providers/set",
-    "mcp/message",
-    "nes/start",
-    "auth/status",
-    "session/stop",
-)
 
 
 async def test_what_is_not_implemented_is_not_found(desk_of: DeskOf) -> None:
