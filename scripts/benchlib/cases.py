@@ -7,6 +7,7 @@ from functools import partial
 from benchlib.case import Case, Side
 from benchlib.figures import Limit
 from benchlib.looping import loop_cases
+from benchlib.recording import recording_cases
 from benchlib.serving import serve_cases
 from benchlib.srt import milliseconds as srt_milliseconds
 from benchlib.world import (
@@ -188,6 +189,7 @@ CASES: tuple[Case, ...] = (
     _sandbox(),
     *_inside_cases(),
     *loop_cases(),
+    *recording_cases(),
     *_memory_cases(),
     *_fleet_cases(),
 )

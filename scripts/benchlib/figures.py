@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
-Unit = Literal["ms", "s", "MB"]
+Unit = Literal["us", "ms", "s", "B", "MB"]
 HEAD = ("case", "measured", "median", "spread", "ratio", "limit", "load")
 
 
