@@ -6,7 +6,7 @@ from typing import Any
 from acp_agent.config.names import shown_key
 from acp_agent.config.projects import ProjectsFile
 
-LATER: Mapping[str, tuple[str, ...]] = {"defaults": ("on_fail",), "budget": ("per_day", "per_month")}
+LATER: Mapping[str, tuple[str, ...]] = {"defaults": ("on_fail",)}
 LATER_OF_ONE: Mapping[str, tuple[str, ...]] = {
     "targets": ("where",),
     "projects": ("url", "weight"),

@@ -25,11 +25,7 @@ DEFAULT_ALIAS = "main"
 REVIEWER_ROLE = "reviewer"
 MAKERS = {"claude": "anthropic", "gemini": "gemini", "mistral": "mistral", "deepseek": "deepseek"}
 """Whose models are called so, for a hint; the others are taken for OpenAI's."""
-NOT_IN_FORCE: tuple[tuple[str, ...], ...] = (
-    ("budget", "per_day"),
-    ("budget", "per_month"),
-    ("notify",),
-)
+NOT_IN_FORCE: tuple[tuple[str, ...], ...] = (("notify",),)
 
 
 @dataclass(frozen=True)

@@ -44,12 +44,23 @@ class Quote(Frozen):
     max_output: int | None = None
 
 
+CALL = "call"
+"""The budget of each single call: only its cap counts."""
+WINDOWS = ("day", "month")
+"""Budgets that begin anew with each day or month; their caps stand under these names."""
+
+
 class Reservation(Frozen):
-    """Money set aside in a budget before a call. `aside` must remain free beside it (the last call's price)."""
+    """Money set aside in a budget before a call. `aside` must remain free beside it (the last call's price).
+
+    Where `window` names a budget, its cap holds for this one; `most` is a cap that is given along.
+    """
 
     scope: str
     amount: float
     aside: float = 0.0
+    window: str = ""
+    most: float | None = None
 
 
 class Settlement(Frozen):

@@ -17,6 +17,7 @@ from acp_agent.domain.budget import LimitReason
 from acp_agent.domain.confinement import Confinement
 from acp_agent.domain.errors import ModelFault
 from acp_agent.domain.events_batch import BatchFact
+from acp_agent.domain.events_budget import BudgetSet
 from acp_agent.domain.events_effects import CompensationFinished, CompensationStarted
 from acp_agent.domain.events_erased import PayloadErased
 from acp_agent.domain.events_files import FilesSnapshot, Undone
@@ -63,7 +64,7 @@ class WorkspacePrepared(Frozen):
 
 
 class ModelCalled(Frozen):
-    """Intent: a model is about to be asked. `reserved` US dollars are set aside (None: no price known)."""
+    """Intent: a model is about to be asked. `reserved` US dollars are set aside in `scopes` (None: no price known)."""
 
     type: Literal["model_called"] = "model_called"
     call_id: str
@@ -71,6 +72,7 @@ class ModelCalled(Frozen):
     final: bool = False
     reserved: float | None = None
     messages: int = 0
+    scopes: tuple[str, ...] = ()
 
 
 class ModelReplied(Frozen):
@@ -350,6 +352,7 @@ Fact = (
     | BatchFact
     | LoopFact
     | HoldFact
+    | BudgetSet
     | ReviewStarted
     | CallReviewed
     | AllowedAlways

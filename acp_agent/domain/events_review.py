@@ -15,6 +15,7 @@ class ReviewStarted(Frozen):
     binding: str
     model: str
     reserved: float | None = None
+    scopes: tuple[str, ...] = ()
 
 
 class CallReviewed(Frozen):
@@ -35,5 +36,6 @@ class Review(Frozen):
     binding: str
     model: str
     reserved: float | None = None
+    scopes: tuple[str, ...] = ()
     verdict: ReviewVerdict | None = None
     reason: str = ""

@@ -45,7 +45,8 @@ Lookup = Literal["none", "wanted", "needed"]
 class RunRequest(Frozen):
     """One unit of work. `models` is the resolved chain, each `provider/model`, tried in that order.
 
-    `answer_schema` is a JSON schema the final answer must fit. `scopes` are the budgets every call is booked in.
+    `answer_schema` is a JSON schema the final answer must fit. `scopes` are the budgets every call is booked in, `caps`
+    those in US dollars of each `day` and `month`, over all that is asked.
     `attended` says that a person watches, `effort` is the thought level asked of the model, None for its own.
     `instructions` is the project's AGENTS.md as it was read at the start. `setup` is a command run once in a new
     worktree. `egress` are the hosts it may reach, as patterns of domain/egress.py, `lookup` says whether it must.
@@ -77,6 +78,7 @@ class RunRequest(Frozen):
     protect_ignored: bool = False
     protect: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
+    caps: dict[str, float] = Field(default_factory=dict)
     answer_schema: dict[str, Any] | None = None
     setup: str | None = None
     gates: tuple[Gate, ...] = ()

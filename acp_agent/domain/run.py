@@ -296,7 +296,7 @@ def _acted(
 
 def _reviewed(state: RunState, fact: ReviewStarted | CallReviewed) -> dict[str, object]:
     if isinstance(fact, ReviewStarted):
-        begun = Review(binding=fact.binding, model=fact.model, reserved=fact.reserved)
+        begun = Review(binding=fact.binding, model=fact.model, reserved=fact.reserved, scopes=fact.scopes)
         return _call(state, fact.call_id, review=begun)
     review = Review(binding=fact.binding, model=fact.model, verdict=fact.verdict, reason=fact.reason)
     return {**_call(state, fact.call_id, review=review), "spent": _charged(state.spent, fact.cost)}

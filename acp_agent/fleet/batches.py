@@ -11,6 +11,7 @@ from acp_agent.config.egress import granted
 from acp_agent.config.limits_tables import run_limits, with_batch
 from acp_agent.config.paths import database_location, state_dir
 from acp_agent.config.settings import DEFAULT_ALIAS, settings_not_in_force
+from acp_agent.config.window_caps import window_caps
 from acp_agent.domain.budget import Limits
 from acp_agent.domain.chain import ERASURE
 from acp_agent.domain.errors import NothingSelected, Refused, UsageError
@@ -63,7 +64,7 @@ class Batches:
         found = await with_skills(found, self.environ, settings.table.skills.disabled)
         await self._check_commands(found)
         models, source = await self._chains(ask, found)
-        max_cost = _least(ask.max_cost, found.per_batch, settings.table.budget.per_batch)
+        max_cost = _least(ask.max_cost, found.budget.per_batch, settings.table.budget.per_batch)
         schema = ask.answer_schema or (found.task.answer_schema if found.task else None)
         job = Job(
             prompt=found.prompt,
@@ -71,6 +72,7 @@ class Batches:
             commit=ask.commit,
             answer_schema=schema,
             max_cost=max_cost,
+            caps=window_caps(found.budget, settings.table.budget),
             hooks=found.hooks,
             rules=found.rules,
             lookup=lookup_of(found.task),

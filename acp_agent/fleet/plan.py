@@ -1,6 +1,6 @@
 """From what a person asked to the runs of a batch: nothing is spent and nothing is written here."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -52,13 +52,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What every run of the batch shares. `max_cost` caps the whole batch, in US dollars."""
+    """What every run of the batch shares. `max_cost` caps the whole batch, in US dollars, `caps` each day and month."""
 
     prompt: str
     read_only: bool = False
     commit: bool = True
     answer_schema: dict[str, Any] | None = None
     max_cost: float | None = None
+    caps: Mapping[str, float] = field(default_factory=dict)
     hooks: tuple[Hook, ...] = ()
     rules: tuple[Rule, ...] = ()
     lookup: Lookup = "none"
@@ -128,7 +129,7 @@ def build(job: Job, targets: Sequence[Target], price: Callable[[str], Price], so
     batch_id = new_id("b")
     models = tuple(dict.fromkeys(model for target in targets for model in target.agent.models))
     unknown = [model for model in models if not price(model).known]
-    if unknown and (job.max_cost is not None or any(target.agent.limits.max_cost is not None for target in targets)):
+    if unknown and any(_cap(job, target) is not None for target in targets):
         raise Refused(
             f"the price of {', '.join(unknown)} is unknown, so a money cap cannot be kept",
             hint="set it in config.toml: [providers.NAME.prices.MODEL], input and output in US$ per million tokens",
@@ -185,8 +186,8 @@ def _check_room(job: Job, target: Target, price: Callable[[str], Price]) -> None
 
 
 def _cap(job: Job, target: Target) -> float | None:
-    caps = [cap for cap in (job.max_cost, target.agent.limits.max_cost) if cap is not None]
-    return min(caps, default=None)
+    caps = (job.max_cost, target.agent.limits.max_cost, *job.caps.values())
+    return min((cap for cap in caps if cap is not None), default=None)
 
 
 def _capped_output(job: Job, target: Target, price: Callable[[str], Price]) -> int | None:
@@ -232,6 +233,7 @@ def _planned(job: Job, target: Target, batch_id: str, worktrees: Path, price: Ca
         protect=target.site.protect,
         limits=agent.limits.model_copy(update={"max_output": _capped_output(job, target, price)}),
         scopes=(f"batch:{batch_id}",),
+        caps=dict(job.caps),
         answer_schema=job.answer_schema,
         setup=None if job.read_only else target.site.setup,
         gates=() if job.read_only else target.site.gates,

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
@@ -12,7 +12,7 @@ from acp_agent.config.in_force import not_in_force
 from acp_agent.config.limits_tables import LimitsTable
 from acp_agent.config.paths import find_projects_file, state_dir
 from acp_agent.config.problem import raise_first
-from acp_agent.config.projects import Project, ProjectsFile, Task, load_projects
+from acp_agent.config.projects import Budget, Project, ProjectsFile, Task, load_projects
 from acp_agent.config.trust import require_trust, untrusted
 from acp_agent.domain.errors import NothingSelected, Refused, UsageError
 from acp_agent.domain.hook import Hook
@@ -59,13 +59,13 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What was asked, found and checked; `per_batch` is the file's own cap in US dollars."""
+    """What was asked, found and checked; `budget` are the file's own caps."""
 
     prompt: str
     read_only: bool
     task: Task | None
     sites: tuple[Site, ...]
-    per_batch: float | None = None
+    budget: Budget = field(default_factory=Budget)
     warnings: tuple[str, ...] = ()
     hooks: tuple[Hook, ...] = ()
     rules: tuple[Rule, ...] = ()
@@ -90,7 +90,7 @@ async def resolve(ask: RunAsk, cwd: Path, environ: Mapping[str, str]) -> Resolve
     prompt = ask.prompt or (task.prompt if task else "")
     warnings = tuple(f"{file.source.shown}: {key} is not acted on by this version" for key in not_in_force(file))
     sites = await _sites(projects, read_only)
-    return Resolved(prompt, read_only, task, sites, file.budget.per_batch, (*warnings, *unheard), hooks, file.rules)
+    return Resolved(prompt, read_only, task, sites, file.budget, (*warnings, *unheard), hooks, file.rules)
 
 
 def _hooks(file: ProjectsFile, environ: Mapping[str, str]) -> tuple[tuple[Hook, ...], tuple[str, ...]]:

@@ -1,6 +1,11 @@
 """Who works on a loop: the chain of models, the role, and what one iteration may use."""
 
-from acp_agent.config.projects import Project
+from pathlib import Path
+
+import anyio.to_thread
+
+from acp_agent.config.projects import Project, load_projects
+from acp_agent.config.window_caps import window_caps
 from acp_agent.domain.budget import Limits
 from acp_agent.domain.errors import Refused
 from acp_agent.domain.events_loop import LoopAgent
@@ -35,7 +40,9 @@ async def agent_for(
     if any(map(is_demonstration, chain)):
         raise Refused("the demonstration model cannot work on a loop: it has no tools", hint="acp models ls")
     own = min((cap for cap in (project.max_cost, about.max_cost) if cap is not None), default=None)
-    capped = [cap for cap in (own, spec.max_cost) if cap is not None]
+    file = await anyio.to_thread.run_sync(load_projects, Path(resolved.place))
+    shared = window_caps(file.budget, models.settings.table.budget)
+    capped = [cap for cap in (own, spec.max_cost, *shared.values()) if cap is not None]
     if capped and (unknown := [each for each in chain if models.price(each) is None]):
         what = f"the price of {', '.join(unknown)} is unknown, so a money cap cannot be kept"
         hint = "set it in config.toml: [providers.NAME.prices.MODEL], input and output in US$ per million tokens"

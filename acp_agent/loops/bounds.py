@@ -11,6 +11,7 @@ from acp_agent.config.egress import granted
 from acp_agent.config.limits_tables import run_limits
 from acp_agent.config.projects import load_projects
 from acp_agent.config.settings import Settings
+from acp_agent.config.window_caps import window_caps
 from acp_agent.domain.blast import BlastLimits
 from acp_agent.domain.loop import LoopState
 from acp_agent.domain.rules import Rule
@@ -18,13 +19,15 @@ from acp_agent.domain.rules import Rule
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Hosts, amounts, ignored folders, and the rules of the projects file with the tags that they look at."""
+    """Hosts, amounts, ignored folders, the rules of the projects file with the tags that they look at, and the caps in
+    US dollars of each day and month."""
 
     egress: tuple[str, ...] = ()
     blast: BlastLimits = field(default_factory=BlastLimits)
     protect_ignored: bool = False
     rules: tuple[Rule, ...] = ()
     tags: tuple[str, ...] = ()
+    caps: dict[str, float] = field(default_factory=dict)
 
 
 def bounds_of(state: LoopState, settings: Settings) -> Bounds:
@@ -40,6 +43,7 @@ def bounds_of(state: LoopState, settings: Settings) -> Bounds:
         protect_ignored=limits.protect_ignored or (project is not None and project.protect_ignored),
         rules=file.rules,
         tags=project.tags if project else (),
+        caps=window_caps(file.budget, settings.table.budget),
     )
 
 

@@ -48,6 +48,12 @@ class Working:
         else:
             run = fold(events)
             answered = driver.state.parked is not None and driver.state.parked.run_id == run_id
+            if run.waiting_for == "budget" and driver.state.parked is None:
+                # Somebody had the loop go on: there may be room again.
+                await parts.runner.answer(parts.engine, run_id, "retry", actor="loop")
+                run = await self._driven(run_id)
+                await self._over(run_id, run, await parts.journal.events(run_id), run.reason or "")
+                return
             if run.ended or run.waiting:
                 await self._over(run_id, run, events, INTERRUPTED if _given_up(events) else run.reason or "")
                 return
@@ -134,6 +140,7 @@ class Working:
             protect_ignored=bounds.protect_ignored,
             rules=bounds.rules,
             tags=bounds.tags,
+            caps=bounds.caps,
             scopes=(f"loop:{driver.claim.stream_id}", *state.scopes),
             skills=await anyio.to_thread.run_sync(driver.parts.skills, own),
             hooks=await hooks_of_project(driver),

@@ -1,9 +1,9 @@
 """What a person allows always: kept in a stream of its own, read by every run, taken back by name."""
 
 from acp_agent.domain.always import STREAM, AllowanceRevoked, AllowedAlways, in_force, rules_of
-from acp_agent.domain.errors import Refused
-from acp_agent.domain.ports import Journal, NewStream
+from acp_agent.domain.ports import Journal
 from acp_agent.domain.rules import Rule
+from acp_agent.runs.standing import tell
 
 
 class Allowances:
@@ -24,11 +24,7 @@ class Allowances:
         """Allow it from now on; what is allowed already stays so."""
         if allowed in await self.listed():
             return
-        try:
-            await self._journal.create([NewStream(stream_id=STREAM, kind=STREAM, facts=(allowed,))], actor)
-        except Refused:
-            # The stream exists, as it does after the first time; two processes may have begun it at once.
-            await self._journal.note(STREAM, [allowed], actor)
+        await tell(self._journal, STREAM, allowed, actor)
 
     async def revoke(self, name: str, root: str | None, actor: str) -> tuple[AllowedAlways, ...]:
         """Take back what is called `name`, of one project or of all; returns what was allowed until now."""

@@ -18,6 +18,7 @@ from acp_agent.config.session_hooks import hooks_for
 from acp_agent.config.settings import Settings
 from acp_agent.config.settings_tables import Role
 from acp_agent.config.skills import Skills, find_skills
+from acp_agent.config.window_caps import window_caps
 from acp_agent.domain.always import allowance_of
 from acp_agent.domain.approving import has_approved
 from acp_agent.domain.budget import Limits
@@ -145,6 +146,7 @@ class Conversations:
             mode=stricter(session.mode, role.policy),
             effort=session.effort,
             limits=self._limits(role, chain),
+            caps=window_caps(self.settings.table.budget),
             blast=run_limits(self.settings.table.limits, role.limits, None),
             protect_ignored=self.settings.table.limits.protect_ignored,
             egress=granted(self.settings, session.role).hosts,
@@ -162,14 +164,16 @@ class Conversations:
 
     def _limits(self, role: Role, chain: tuple[str, ...]) -> Limits:
         """What a run of that role may use. Raises Refused where its cap cannot be kept, for want of a price."""
-        if role.max_cost is not None and (unknown := [model for model in chain if self.models.price(model) is None]):
-            what = f"the price of {', '.join(unknown)} is unknown, so the role's max_cost cannot be kept"
+        caps = [role.max_cost, *window_caps(self.settings.table.budget).values()]
+        capped = any(cap is not None for cap in caps)
+        if capped and (unknown := [model for model in chain if self.models.price(model) is None]):
+            what = f"the price of {', '.join(unknown)} is unknown, so a money cap cannot be kept"
             raise Refused(what, hint="set it in config.toml: [providers.NAME.prices.MODEL], in US$ per million tokens")
         return Limits(
             max_steps=role.max_steps or Limits().max_steps,
             max_time=role.max_time,
             max_cost=role.max_cost,
-            max_output=None if role.max_cost is None else CAPPED_OUTPUT,
+            max_output=CAPPED_OUTPUT if capped else None,
         )
 
     async def _drive(self, session_id: str, turn: Turn, run_id: str, ask: Ask) -> RunState:

@@ -3,17 +3,13 @@
 from acp_agent.domain.errors import ExitCode, Held, NothingSelected, Refused
 from acp_agent.domain.events_hold import HoldLifted, HoldSet
 from acp_agent.domain.hold import HOLD, LIFT, Hold
-from acp_agent.domain.ports import Journal, NewStream
+from acp_agent.domain.ports import Journal
+from acp_agent.runs.standing import tell
 
 
 async def set_hold(journal: Journal, actor: str, *, now: bool, note: str) -> Hold:
     """Nothing begins from here on, also after restarts; with `now` what is under way is ended. Returns what holds."""
-    fact = HoldSet(now=now, note=note)
-    try:
-        await journal.create([NewStream(stream_id=HOLD, kind=HOLD, facts=(fact,))], actor)
-    except Refused:
-        # The stream exists, as it does after the first time.
-        await journal.note(HOLD, [fact], actor)
+    await tell(journal, HOLD, HoldSet(now=now, note=note), actor)
     held = await journal.hold()
     if held is None:
         raise Refused("somebody lifted the hold at once", hint="acp stop --all")

@@ -5,17 +5,19 @@ from typing import TYPE_CHECKING
 import anyio
 
 from acp_agent.agent.actions import Consult
-from acp_agent.domain.budget import Reservation, Settlement
 from acp_agent.domain.errors import ModelError, OverBudget
 from acp_agent.domain.events import ToolRefused
 from acp_agent.domain.events_review import CallReviewed, ReviewStarted, ReviewVerdict
 from acp_agent.domain.message import Reply, SystemMessage, UserMessage
 from acp_agent.domain.ports import ModelRequest, Prepared
 from acp_agent.domain.tool import ToolResult, call_key
+from acp_agent.runs.booking import reservations, scopes_of, settlements
 
 if TYPE_CHECKING:
     from acp_agent.runs.driver import Driver
 
+Aside = tuple[tuple[str, ...], float | None]
+"""The budgets in which so many US dollars are set aside."""
 LONGEST_SHOWN = 16_000
 LONGEST_REASON = 500
 PATIENCE = 60.0
@@ -33,7 +35,8 @@ async def consult(driver: "Driver", action: Consult) -> None:
     call, review = open_call.call, open_call.review
     if review is not None and review.verdict is None and review.binding == action.weight.binding:
         # It was asked when the process died: what was set aside for it counts as spent.
-        await _close(driver, action, review.reserved, "failed", "lost with its process", review.reserved)
+        lost = (review.scopes or driver.request.scopes, review.reserved)
+        await _close(driver, action, lost, "failed", "lost with its process", review.reserved)
         return
     if driver.tools is None:
         raise ValueError("a call before the workplace was prepared")
@@ -43,18 +46,21 @@ async def consult(driver: "Driver", action: Consult) -> None:
         return
     request = _request(driver, action, prepared)
     worst = driver.parts.model.quote(request).worst
-    started = ReviewStarted(call_id=call.call_id, binding=action.weight.binding, model=action.model, reserved=worst)
-    scopes = driver.request.scopes
+    scopes = scopes_of(driver.request, action.model)
+    started = ReviewStarted(
+        call_id=call.call_id, binding=action.weight.binding, model=action.model, reserved=worst, scopes=scopes
+    )
     try:
-        await driver.record(started, reserve=[Reservation(scope=scope, amount=worst or 0.0) for scope in scopes])
+        await driver.record(started, reserve=list(reservations(driver.request, scopes, worst or 0.0, 0.0)))
     except OverBudget as refused:
         what = f"the budget {refused.scope} has no room for it"
         await driver.record(_reviewed(action, "failed", what, 0.0))
         return
-    await _hear(driver, action, request, worst)
+    await _hear(driver, action, request, (scopes, worst))
 
 
-async def _hear(driver: "Driver", action: Consult, request: ModelRequest, worst: float | None) -> None:
+async def _hear(driver: "Driver", action: Consult, request: ModelRequest, aside: Aside) -> None:
+    worst = aside[1]
     left = driver.budget_left()
     reply: Reply | None = None
     why = "it gave no answer in time"
@@ -67,24 +73,24 @@ async def _hear(driver: "Driver", action: Consult, request: ModelRequest, worst:
     finally:
         driver.effect = None
     if reply is None:
-        await _close(driver, action, worst, "failed", why, worst)
+        await _close(driver, action, aside, "failed", why, worst)
         return
     cost = driver.parts.model.cost(reply.model, reply.usage) if reply.usage else worst
     # Masked as it was said: on one line, or cut, a secret would not be known any more.
     verdict, reason = verdict_of(driver.parts.redact(reply.message.text))
-    await _close(driver, action, worst, verdict, reason, cost)
+    await _close(driver, action, aside, verdict, reason, cost)
 
 
 async def _close(
     driver: "Driver",
     action: Consult,
-    reserved: float | None,
+    aside: Aside,
     verdict: ReviewVerdict,
     reason: str,
     cost: float | None,
 ) -> None:
-    settle = [Settlement(scope=scope, reserved=reserved or 0.0, spent=cost or 0.0) for scope in driver.request.scopes]
-    await driver.record(_reviewed(action, verdict, reason, cost), settle=settle)
+    scopes, reserved = aside
+    await driver.record(_reviewed(action, verdict, reason, cost), settle=settlements(scopes, reserved, cost))
 
 
 def _reviewed(action: Consult, verdict: ReviewVerdict, reason: str, cost: float | None) -> CallReviewed:

@@ -21,6 +21,7 @@ ANSWERS: dict[str, frozenset[str]] = {
     "outcome_unknown": frozenset({"done", "retry", "skip"}),
     "crash_loop": frozenset({"retry"}),
     "breach": frozenset({"allow", "deny"}),
+    "budget": frozenset({"retry"}),
 }
 
 

@@ -7,11 +7,12 @@ import anyio
 
 from acp_agent.agent.actions import Forget, Think
 from acp_agent.agent.context import assemble
-from acp_agent.domain.budget import Reservation, Settlement
+from acp_agent.domain.budget import CALL, Settlement
 from acp_agent.domain.errors import ModelError, ModelFault, OverBudget
-from acp_agent.domain.events import LimitReached, ModelCalled, ModelFailed, ModelReplied
+from acp_agent.domain.events import LimitReached, ModelCalled, ModelFailed, ModelReplied, Parked
 from acp_agent.domain.message import Reply
 from acp_agent.domain.ports import ModelRequest
+from acp_agent.runs.booking import is_believable, is_shared, reservations, scopes_of, settlements
 from acp_agent.runs.hearing import Hearing
 from acp_agent.runs.idling import ended_when_idle, stalled
 from acp_agent.runs.ids import new_id
@@ -75,18 +76,17 @@ class Thinking:
         """Put the intent on record with its money; False when no budget has room for it."""
         driver = self._driver
         worst = driver.parts.model.quote(request).worst
+        scopes = scopes_of(driver.request, request.model)
         called = ModelCalled(
             call_id=new_id("m"),
             model=request.model,
             final=action.final,
             reserved=worst,
             messages=len(request.messages),
+            scopes=scopes,
         )
         amount = worst or 0.0
-        reserve = [
-            Reservation(scope=scope, amount=amount, aside=0.0 if action.final else amount)
-            for scope in driver.request.scopes
-        ]
+        reserve = list(reservations(driver.request, scopes, amount, 0.0 if action.final else amount))
         patience = LONGEST_WAIT
         while True:
             try:
@@ -103,6 +103,10 @@ class Thinking:
 
     async def _out_of_money(self, refused: OverBudget, action: Think) -> None:
         state = self._driver.state
+        waits = refused.scope == CALL or is_shared(refused.scope)
+        if waits and not action.final and not self._driver.request.attended:
+            await self._driver.record(Parked(waiting="budget", detail=_used_up(refused.scope)))
+            return
         affordable = not action.final and refused.scope.startswith("run:")
         detail = f"The budget {refused.scope} has no room for another call."
         await self._driver.record(
@@ -153,7 +157,11 @@ class Thinking:
         if called is None:
             raise ValueError("a reply without a call")
         cost = driver.parts.model.cost(reply.model, reply.usage) if reply.usage else called.reserved
-        if reply.usage:
+        believed = is_believable(request, reply)
+        if self._capped and called.reserved is not None and (not believed or (cost or 0.0) > called.reserved):
+            # More than the most it can be, or far too little for what was said: a cap holds whatever is claimed.
+            cost = called.reserved
+        if reply.usage and believed:
             self._known = (reply.usage.input_tokens + reply.usage.output_tokens, len(request.messages) + 1)
         replied = ModelReplied(call_id=called.call_id, reply=reply, cost=cost, seconds=round(seconds, 3))
         await driver.record(replied, settle=self._settle(called, cost))
@@ -167,10 +175,8 @@ class Thinking:
         called = driver.state.model_call
         if called is None:
             raise error
-        limits = driver.request.limits
-        capped = limits.max_output is not None or limits.max_cost is not None
         free = not spent or called.reserved == 0.0
-        cost = 0.0 if free else called.reserved if capped else None
+        cost = 0.0 if free else called.reserved if self._capped else None
         failed = ModelFailed(
             call_id=called.call_id,
             model=called.model,
@@ -187,8 +193,17 @@ class Thinking:
         if self._driver.state.model_call is not None:
             await self._fail(ModelError(f"{type(error).__name__}: {error}", fault=ModelFault.LOST), True)
 
+    @property
+    def _capped(self) -> bool:
+        limits = self._driver.request.limits
+        return limits.max_output is not None or limits.max_cost is not None
+
     def _settle(self, called: ModelCalled, cost: float | None) -> list[Settlement]:
-        return [
-            Settlement(scope=scope, reserved=called.reserved or 0.0, spent=cost or 0.0)
-            for scope in self._driver.request.scopes
-        ]
+        return settlements(called.scopes or self._driver.request.scopes, called.reserved, cost)
+
+
+def _used_up(scope: str) -> str:
+    """What a person reads about a budget that others share, and may yet have room."""
+    name = scope.partition(":")[0] if scope.startswith(("day:", "month:")) else scope
+    later = " or wait for the next one," if name != scope else ""
+    return f"the budget {scope} has no room for another call: acp budget set {name} AMOUNT,{later} then acp resume"

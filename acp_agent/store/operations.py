@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from acp_agent.domain.always import STREAM, AllowedAlways
-from acp_agent.domain.budget import Cap, Reservation, Settlement
+from acp_agent.domain.budget import CALL, Cap, Reservation, Settlement
 from acp_agent.domain.errors import Fenced, Held, OverBudget, Refused
 from acp_agent.domain.events import (
     Accepted,
@@ -23,6 +23,7 @@ from acp_agent.domain.events import (
     SessionStarted,
 )
 from acp_agent.domain.events_batch import BatchEnded, BatchStarted
+from acp_agent.domain.events_budget import BUDGETS, BudgetSet
 from acp_agent.domain.events_hold import HoldSet
 from acp_agent.domain.events_loop import FleetStarted, LoopChanged, LoopFact, LoopStarted, ScheduleStarted
 from acp_agent.domain.hold import BEGINS, HOLD, LIFT, hold_of
@@ -40,6 +41,8 @@ VERSION = 1
 """The version of the envelope of events."""
 
 
+LARGEST = 1e300
+"""US dollars that nobody has: no cap."""
 PLAIN = Redactor()
 """Masks by shape alone."""
 
@@ -132,7 +135,15 @@ def move_money(
         )
     for wanted in reserve:
         amounts = {"tenant": tenant, "scope": wanted.scope, "amount": wanted.amount}
-        if transaction.row(sql.RESERVE, **amounts, aside=wanted.aside) is None and (
+        if wanted.scope == CALL:
+            cap = (transaction.row(sql.BUDGET, tenant=tenant, scope=CALL) or (None,))[0]
+            if cap is not None and wanted.amount > cap:
+                raise OverBudget(CALL)
+            continue
+        if wanted.window or wanted.most is not None:
+            transaction.rows(sql.BEGIN_WINDOW, tenant=tenant, scope=wanted.scope)
+        most = LARGEST if wanted.most is None else wanted.most
+        if transaction.row(sql.RESERVE, **amounts, aside=wanted.aside, window=wanted.window, most=most) is None and (
             # Refused, or a budget that nobody opened: it counts without a limit.
             transaction.row(sql.NEW_RESERVATION, **amounts) is None
         ):
@@ -221,6 +232,8 @@ def _follow(transaction: Transaction, tenant: str, stream_id: str, facts: Sequen
                 transaction.rows(sql.CHANGE_LOOP, id=stream_id, now=transaction.now, **landed)
             case LoopStarted() | FleetStarted():
                 pass
+            case BudgetSet(scope=scope, cap=cap):
+                _open_budget(transaction, tenant, Cap(scope=scope, cap=cap))
             case _ if isinstance(fact, LoopFact):
                 _follow_loop(transaction, tenant, stream_id, fact)
             case _:
@@ -276,6 +289,8 @@ def _summarise(transaction: Transaction, tenant: str, opening: Opening, position
         case ScheduleStarted() if stream.kind == "schedule":
             pass
         case HoldSet() if stream.kind == HOLD:
+            pass
+        case BudgetSet() if stream.kind == BUDGETS:
             pass
         case AllowedAlways() if stream.kind == STREAM:
             # It has no summary: there is one such stream, and it is short.

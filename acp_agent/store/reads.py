@@ -237,6 +237,18 @@ class Reads:
         """Every budget, in order of its scope."""
         return [BudgetRow(*row) for row in self._rows(sql.BUDGETS)]
 
+    def calls(self, since: float) -> Iterator[tuple[float, str, str, str, str | None, str, int, int, float | None]]:
+        """The calls of models from `since` (Unix seconds): when, model, project, role, batch or loop, run, tokens in,
+        tokens out, and cost in US dollars."""
+        for ts, kind, data, project, role, batch_id, run_id, tokens_in, tokens_out, cost in self._rows(
+            sql.CALLS, since=since
+        ):
+            told = json.loads(data) if data else {}
+            reply = told.get("reply") or told
+            price = told.get("cost") if kind == "call_reviewed" else cost
+            model = str(reply.get("model", "(forgotten)"))
+            yield ts, model, project, role, batch_id, run_id, tokens_in or 0, tokens_out or 0, price
+
     def hold(self) -> Hold | None:
         """The hold in force, by which a person stopped everything."""
         return hold_of((kind, ts, actor, data) for kind, ts, actor, data in self._rows(sql.HOLD_FACTS))

@@ -286,10 +286,19 @@ ORDER BY r.position"""
 
 # Money
 
+# The cap of a day or month stands under that name; the largest number there is means none.
 RESERVE = """
 UPDATE acp_budget SET reserved = reserved + :amount
 WHERE tenant = :tenant AND scope = :scope AND (cap IS NULL OR spent + reserved + :amount + :aside <= cap + 1e-9)
+    AND spent + reserved + :amount + :aside <= :most + 1e-9
+    AND NOT EXISTS (
+        SELECT 1 FROM acp_budget w WHERE w.tenant = :tenant AND w.scope = :window
+            AND acp_budget.spent + acp_budget.reserved + :amount + :aside > w.cap + 1e-9)
 RETURNING reserved"""
+
+BEGIN_WINDOW = """
+INSERT INTO acp_budget (tenant, scope, cap, reserved, spent) VALUES (:tenant, :scope, NULL, 0, 0)
+ON CONFLICT (tenant, scope) DO NOTHING"""
 
 NEW_RESERVATION = """
 INSERT INTO acp_budget (tenant, scope, cap, reserved, spent) VALUES (:tenant, :scope, NULL, :amount, 0)
@@ -344,5 +353,11 @@ SELECT seq, ts, v, type, actor, data, tokens_in, tokens_out, cost FROM acp_event
 WHERE stream_id = :id AND seq > :after AND tenant = :tenant ORDER BY seq"""
 
 BUDGET = "SELECT cap, reserved, spent FROM acp_budget WHERE tenant = :tenant AND scope = :scope"
+
+CALLS = """
+SELECT e.ts, e.type, e.data, r.project, r.role, r.batch_id, r.id, e.tokens_in, e.tokens_out, e.cost
+FROM acp_event e JOIN acp_run r ON r.id = e.stream_id
+WHERE e.tenant = :tenant AND e.ts >= :since AND e.type IN ('model_replied', 'model_failed', 'call_reviewed')
+ORDER BY e.ts"""
 
 BUDGETS = "SELECT scope, cap, reserved, spent FROM acp_budget WHERE tenant = :tenant ORDER BY scope"

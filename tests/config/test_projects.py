@@ -107,8 +107,6 @@ def test_the_sample_of_the_architecture_reads_as_it_says(folder: Path) -> None:
 def test_keys_of_later_versions_are_named(folder: Path) -> None:
     assert not_in_force(load_projects(written(SAMPLE))) == [
         "defaults.on_fail",
-        "budget.per_day",
-        "budget.per_month",
         "targets.nightly.where",
         "projects.api.url",
         "tasks.outdated.cache_for",

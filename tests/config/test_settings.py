@@ -80,7 +80,7 @@ def test_the_sample_of_the_architecture_reads_as_it_says(environ: dict[str, str]
     assert table.mcp == {"github": ToolServer(command="github-mcp-server", args=("stdio",))}
     assert table.sandbox == Sandbox()
     assert resolve_chain(settings, "main") == chain
-    assert settings_not_in_force(settings) == ["budget.per_day"]
+    assert settings_not_in_force(settings) == []
 
 
 def test_without_a_file_everything_is_the_default_but_a_named_file_must_exist(tmp_path: Path) -> None:

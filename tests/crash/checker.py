@@ -15,6 +15,7 @@ from pathlib import Path
 
 from acp_agent.domain.events import Event, fact_of
 from acp_agent.domain.run import fold
+from acp_agent.runs.booking import is_shared
 from acp_agent.store.audit import verify_database
 from acp_agent.store.reads import EventRow, RunRow
 from acp_agent.testing.repos import git, tree
@@ -284,6 +285,14 @@ def _budgets(record: Record) -> Iterator[str]:
     }
     # Those that begin with `blast:` count what a batch did: they hold no money, and are never given back.
     money = {scope: budget for scope, budget in record.budgets.items() if not scope.startswith("blast:")}
+    shared = {scope: budget for scope, budget in money.items() if is_shared(scope)}
+    for scope, budget in shared.items():
+        if abs(budget.reserved) > _CLOSE:
+            yield f"budget {scope} still has {budget.reserved} set aside"
+    # There a call that was lost counts at its worst, whatever its run says of it.
+    if (whole := shared.get("tenant")) is None or whole.spent + _CLOSE < sum(costs.values()):
+        yield f"all runs cost {sum(costs.values())}, their shared budget says {whole}"
+    money = {scope: budget for scope, budget in money.items() if scope not in shared}
     if set(money) != set(expected):
         yield f"budgets: {sorted(money)}, not {sorted(expected)}"
     for scope, budget in money.items():

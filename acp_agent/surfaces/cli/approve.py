@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from acp_agent.domain.events import Decision
 
 
-RETRYABLE = frozenset({"crash_loop", "outcome_unknown"})
+RETRYABLE = frozenset({"crash_loop", "outcome_unknown", "budget"})
 """What a run waits for that `acp retry` answers."""
 
 
@@ -83,7 +83,7 @@ def approve(
 @options.jobs
 @options.output
 def retry(names: tuple[str, ...], note: str, no_resume: bool, jobs: int, output: str, out: str | None) -> int:
-    """Try again what waits: a run that killed whoever drove it, or the one call whose outcome nobody knows."""
+    """Try again what waits: a run that killed whoever drove it, a call whose outcome nobody knows, a used-up budget."""
     import anyio
 
     records = open_records(os.environ)

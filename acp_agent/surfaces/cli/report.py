@@ -31,6 +31,7 @@ ANSWERABLE: "Mapping[str, Decision | None]" = {
     "outcome_unknown": None,
     "crash_loop": None,
     "breach": "allow",
+    "budget": "retry",
 }
 """What a person can answer, and the answer of a bare `acp approve`; whether an effect took place nobody can guess."""
 
@@ -263,7 +264,7 @@ def answer_command(batch_id: str, row: Row) -> str:
             return f"acp approve {name} --done  # or --retry, --skip"
         case "breach":
             return f"acp approve {name}  # goes on, --deny ends it"
-        case "crash_loop":
+        case "crash_loop" | "budget":
             return f"acp retry {name}"
         case _:
             return f"acp resume {name}"

@@ -30,6 +30,8 @@ COMMANDS = {
     "pause": (_HERE + "loop_review:pause", "Let a loop begin no further iteration for now."),
     "steer": (_HERE + "loop_review:steer", "Tell a loop what to try next."),
     "approve": (_HERE + "approve:approve", "Answer what a run is waiting for."),
+    "cost": (_HERE + "cost:cost", "Sum up what was spent, by project, model, role, loop or day."),
+    "budget": (_HERE + "cost:budget", "Show budgets and cap them: a day, a month, a project, a model..."),
     "models": (_HERE + "models:models", "Say which models were found, and try them."),
     "skills": (_HERE + "skills:skills", "List skills, and check those you write."),
     "audit": (_HERE + "audit:audit", "Check the record's chain of digests: verify, export."),

@@ -2,9 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from acp_agent.config.person import person_name
 from acp_agent.domain.errors import AcpAgentError, ExitCode, NothingSelected, UsageError
 from acp_agent.surfaces.cli import complete, options
 from acp_agent.surfaces.cli.group import Command
@@ -13,6 +15,9 @@ from acp_agent.surfaces.cli.records import Records, open_records
 from acp_agent.surfaces.cli.report import ANSWERABLE, answer_command, reference
 from acp_agent.surfaces.cli.stop import lift
 from acp_agent.surfaces.cli.text import one_line
+
+if TYPE_CHECKING:
+    from acp_agent.app import App
 
 
 @click.command(cls=Command)
@@ -54,12 +59,23 @@ async def _resume(name: str | None, everything: bool, jobs: int, output: str, ou
     from acp_agent.surfaces.cli.outcome import Form, Work, result_stream
 
     async with open_app(os.environ, Path.cwd()) as app:
+        await _try_budgets_again(app, records, wanted, everything)
         batches = await app.batches.unfinished(wanted, everything)
         if not batches:
             raise _nothing(name, records)
         views = [records.view(batch_id) for batch_id in batches]
         with result_stream(out) as stream:
             return await Work(app, records, Form(output, out, jobs), stream).carry_out(views)
+
+
+async def _try_budgets_again(app: "App", records: Records, wanted: str | None, everything: bool) -> None:
+    """Queue again what waits for a budget: whether there is room by now shows at its next call."""
+    waiting = [(found.batch_id, row) for found in records.waiting() for row in found.rows()]
+    due = [(batch_id, row) for batch_id, row in waiting if row.waiting_for == "budget" and batch_id]
+    batches = {wanted} if wanted else {batch_id for batch_id, _ in (due if everything else due[:1])}
+    for batch_id, row in due:
+        if batch_id in batches:
+            await app.batches.answer(row.run_id, "retry", actor=f"cli:{person_name()}")
 
 
 def _nothing(name: str | None, records: Records) -> AcpAgentError:

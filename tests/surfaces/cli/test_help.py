@@ -46,6 +46,8 @@ Commands:
   pause       Let a loop begin no further iteration for now.
   steer       Tell a loop what to try next.
   approve     Answer what a run is waiting for.
+  cost        Sum up what was spent, by project, model, role, loop or day.
+  budget      Show budgets and cap them: a day, a month, a project, a model...
   models      Say which models were found, and try them.
   skills      List skills, and check those you write.
   audit       Check the record's chain of digests: verify, export.
