@@ -4,21 +4,16 @@ Beside what a check looks at, every message of its exchange is held to the schem
 (`acp_agent.testing.conformance`), so SCHEMA-001 and PROMPT-002 hold in all of them.
 """
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from acp_agent.testing.conformance import complaints
-from acp_agent.testing.consent import Consent
-from acp_agent.testing.editor import Editor, started
 from acp_agent.testing.script import Rule, Step
-from acp_agent.testing.tap import RawError
 from tests.acceptance.acp.conftest import DeskOf
-from tests.acceptance.acp.desk import COMMAND, READ, SCHEMA, Desk, edit, settle, shell
+from tests.acceptance.acp.desk import READ, edit, settle, shell
+from tests.acceptance.acp.exchange import Exchange, exchange
 
 WORDS = "Größe, 尺寸, размер, 📏"
 SAY = Rule(contains="say", since="prompt", turns=[Step(text=f"Said: {WORDS}", chunk=4)])
@@ -36,75 +31,8 @@ LOAD-001 LOAD-002 LOAD-003 RESUME-001 RESUME-002 LIST-001 LIST-002 DELETE-001 DE
 MODES-001 MODES-002 PROMPTCAP-001 PROMPTCAP-002 PROMPTCAP-003 META-001 ERROR-001 SHUTDOWN-001
 """
 
-Check = Callable[["Exchange"], Awaitable[None]]
+Check = Callable[[Exchange], Awaitable[None]]
 CHECKS: dict[str, Check] = {}
-
-
-class Exchange:
-    """One connection of a check: `editor` speaks raw, `said` is what `initialize` answered."""
-
-    def __init__(self, desk: Desk, editor: Editor) -> None:
-        self.desk = desk
-        self.editor = editor
-        self.said: dict[str, Any] = {}
-
-    async def initialize(self, version: Any = 1, **more: Any) -> dict[str, Any]:
-        self.said = await self.ask("initialize", protocolVersion=version, **more)
-        return self.said
-
-    async def ask(self, method: str, **params: Any) -> Any:
-        return await self.editor.request(method, params)
-
-    async def refused(self, method: str, **params: Any) -> RawError:
-        with pytest.raises(RawError) as caught:
-            await self.ask(method, **params)
-        return caught.value
-
-    async def new(self) -> dict[str, Any]:
-        return dict(await self.ask("session/new", cwd=str(self.desk.project), mcpServers=[]))
-
-    async def session(self) -> str:
-        return str((await self.new())["sessionId"])
-
-    async def prompt(self, session: str, *blocks: Mapping[str, Any] | str) -> dict[str, Any]:
-        content = [{"type": "text", "text": block} if isinstance(block, str) else block for block in blocks]
-        return dict(await self.ask("session/prompt", sessionId=session, prompt=content))
-
-    async def begun(self, session: str) -> "asyncio.Task[dict[str, Any]]":
-        """A prompt whose answer has begun to stream and does not end for long."""
-        turning = asyncio.create_task(self.prompt(session, "endless"))
-        await self.editor.wait_for(lambda: "word" in self.editor.text(session))
-        return turning
-
-    async def reopened(self, method: str) -> tuple[str, Any, int]:
-        """A session with a turn, loaded or resumed; its id, the answer and the number of the answer's line."""
-        session = await self.session()
-        await self.prompt(session, "say")
-        first = len(self.editor.lines)
-        answer = await self.ask(method, sessionId=session, cwd=str(self.desk.project), mcpServers=[])
-        lines = self.editor.lines[first:]
-        sent = next(line.message["id"] for line in lines if line.sent)
-        return session, answer, next(line.number for line in lines if not line.sent and line.message.get("id") == sent)
-
-    def notify(self, method: str, **params: Any) -> Awaitable[None]:
-        return self.editor.send_line(
-            json.dumps({"jsonrpc": "2.0", "method": method, "params": params}).encode() + b"\n"
-        )
-
-    @property
-    def called(self) -> set[str]:
-        """The methods that the agent called on the client."""
-        messages = (line.message for line in self.editor.received)
-        return {message["method"] for message in messages if "method" in message and "id" in message}
-
-
-@asynccontextmanager
-async def exchange(desk: Desk) -> AsyncIterator[Exchange]:
-    async with started(COMMAND, desk.environment, desk.root, Consent(then="once")) as editor:
-        yield Exchange(desk, editor)
-        await editor.close_stdin()
-        assert await editor.exited() == 0
-    assert complaints(editor.lines, SCHEMA) == []
 
 
 def check(*names: str) -> Callable[[Check], Check]:
@@ -133,11 +61,11 @@ async def a_turn_is_json_rpc_in_utf8(one: Exchange) -> None:
 async def ids_are_echoed_with_their_type(one: Exchange) -> None:
     await one.initialize()
     for message_id in (7, "seven", 0, "", -1, "7"):
-        before = len(_answers(one))
+        before = len(one.answers)
         question: dict[str, Any] = {"jsonrpc": "2.0", "id": message_id, "method": "session/list", "params": {}}
         await one.editor.send_line(json.dumps(question).encode() + b"\n")
-        await one.editor.wait_for(lambda before=before: len(_answers(one)) > before)  # type: ignore[misc]
-        answer = _answers(one)[-1]
+        await one.editor.wait_for(lambda before=before: len(one.answers) > before)  # type: ignore[misc]
+        answer = one.answers[-1]
         assert (answer["id"], type(answer["id"])) == (message_id, type(message_id))
 
 
@@ -146,7 +74,7 @@ async def an_answer_is_a_result_or_an_error(one: Exchange) -> None:
     await one.initialize()
     error = await one.refused("session/new")
     assert (error.code, error.message) == (-32602, "cwd: is missing")
-    assert all(("result" in answer) != ("error" in answer) for answer in _answers(one))
+    assert all(("result" in answer) != ("error" in answer) for answer in one.answers)
 
 
 @check("JSONRPC-003")
@@ -157,7 +85,7 @@ async def a_notification_is_never_answered(one: Exchange) -> None:
     await one.notify("session/new")
     await one.notify("$/unknown")
     await settle(one.editor)
-    assert len(_answers(one)) == 2
+    assert len(one.answers) == 2
 
 
 @check("INIT-001", "INIT-002")
@@ -395,10 +323,6 @@ async def the_end_of_stdin_is_the_end(one: Exchange) -> None:
     assert await one.editor.exited() == 0
     assert one.editor.process is not None
     assert "the process ends without it" not in one.editor.process.errors
-
-
-def _answers(one: Exchange) -> list[dict[str, Any]]:
-    return [line.message for line in one.editor.received if "method" not in line.message]
 
 
 def test_every_id_of_the_kit_has_its_check() -> None:
