@@ -72,6 +72,14 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Inquire:
+    """Put the question of this call to a person; where `alone`, nobody ever answers and the default must do."""
+
+    call: OpenCall
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Consult:
     """The reviewer, asked as `model`, gives its opinion on a call that cannot be taken back."""
 
@@ -126,5 +134,5 @@ class Finish:
     message: str = ""
 
 
-_OfCalls = Act | Recover | Answer | Ask | Consult
+_OfCalls = Act | Recover | Answer | Ask | Inquire | Consult
 Action = Stop | Prepare | Park | Think | Forget | _OfCalls | Check | Tell | Limit | Verify | Commit | Finish

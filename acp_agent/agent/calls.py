@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from acp_agent.agent.actions import Act, Action, Answer, Ask, Consult, Limit, Recover
+from acp_agent.agent.actions import Act, Action, Answer, Ask, Consult, Inquire, Limit, Recover
 from acp_agent.domain.approving import is_enough, needed
 from acp_agent.domain.budget import reached_by_tools
 from acp_agent.domain.policy import InForce, Judgement, judge
@@ -44,10 +44,17 @@ def next_call(state: RunState, request: RunRequest, scene: Scene, elapsed: float
         return Act((first,))
     judgement = _judgement(first, weight, request, scene, state.taint)
     if judgement.verdict == "allow":
-        return Act(_free_reads(state, request, scene) or (first,))
+        return _allowed(first, state, request, scene)
     if judgement.verdict == "ask" and (request.attended or not weight.governing):
         return _asked(first, weight, judgement, request, scene.policy)
     return Answer(first, _forbidden(weight, judgement))
+
+
+def _allowed(first: OpenCall, state: RunState, request: RunRequest, scene: Scene) -> Action:
+    """A call that nothing stands against: it runs, or a person is asked what it asks."""
+    if scene.specs[first.call.name].asks == "question":
+        return Inquire(first, alone=not request.attended and scene.policy.unattended == "deny")
+    return Act(_free_reads(state, request, scene) or (first,))
 
 
 def _weight(open_call: OpenCall, scene: Scene) -> Weight:

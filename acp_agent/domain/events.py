@@ -24,6 +24,7 @@ from acp_agent.domain.events_files import FilesSnapshot, Undone
 from acp_agent.domain.events_hold import HoldFact
 from acp_agent.domain.events_hooks import HookRan
 from acp_agent.domain.events_loop import LoopFact
+from acp_agent.domain.events_person import PersonFact
 from acp_agent.domain.events_review import CallReviewed, ReviewStarted
 from acp_agent.domain.events_skills import SkillActivated
 from acp_agent.domain.message import Reply
@@ -353,6 +354,7 @@ Fact = (
     | LoopFact
     | HoldFact
     | BudgetSet
+    | PersonFact
     | ReviewStarted
     | CallReviewed
     | AllowedAlways

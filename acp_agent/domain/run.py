@@ -41,20 +41,33 @@ from acp_agent.domain.events import (
 from acp_agent.domain.events_effects import CompensationFinished, CompensationStarted
 from acp_agent.domain.events_files import FilesSnapshot, Undone
 from acp_agent.domain.events_hooks import HookRan
+from acp_agent.domain.events_person import PersonFact, QuestionAnswered, QuestionAsked
 from acp_agent.domain.events_review import CallReviewed, Review, ReviewStarted
 from acp_agent.domain.events_skills import SkillActivated
 from acp_agent.domain.hook import BEFORE, HookEvent
 from acp_agent.domain.hook_notes import with_note
-from acp_agent.domain.message import AssistantMessage, Message, ToolCall, ToolMessage, UserMessage
+from acp_agent.domain.message import AssistantMessage, Message, ToolCall, UserMessage
+from acp_agent.domain.question import result_of
 from acp_agent.domain.request import RunRequest
+from acp_agent.domain.run_changes import call_changed, call_closed, told
 from acp_agent.domain.skill import ActiveSkill
-from acp_agent.domain.taint import taint_of, taint_of_words
-from acp_agent.domain.tool import Intent, NetworkUse, PlanStep, ToolResult, result_text
+from acp_agent.domain.taint import taint_of_words
+from acp_agent.domain.tool import Intent, NetworkUse, PlanStep
 from acp_agent.domain.undo_notes import taken_back_text, undone_text
 from acp_agent.domain.weight import Trait
 
 _AFTER_A_WAIT = (
-    *(RunStarted, WorkspacePrepared, Resumed, ApprovalGiven, CancelAsked, LateResult, Accepted, Rejected),
+    *(
+        RunStarted,
+        WorkspacePrepared,
+        Resumed,
+        ApprovalGiven,
+        QuestionAnswered,
+        CancelAsked,
+        LateResult,
+        Accepted,
+        Rejected,
+    ),
     *(Undone, CompensationStarted, CompensationFinished),
 )
 
@@ -117,6 +130,7 @@ class RunState(Frozen):
     loaded: tuple[str, ...] = ()
     taint: frozenset[Trait] = frozenset()
     asked: ApprovalAsked | None = None
+    question: QuestionAsked | None = None
     limit: LimitReason | None = None
     limit_detail: str = ""
     last_stop: str | None = None
@@ -176,7 +190,7 @@ def apply(state: RunState, event: Event) -> RunState:
     if isinstance(event.data, ApprovalGiven) and event.data.decision == "allow" and state.asked is not None:
         # Who it was stands in the envelope alone.
         approved = {"approved": (*state.asked.approved, event.actor)}
-        changes |= _call(state.model_copy(update=changes), event.data.call_id, **approved)
+        changes |= call_changed(state.model_copy(update=changes), event.data.call_id, **approved)
     if isinstance(event.data, RunStarted):
         changes |= {"run_id": event.stream_id, "started_at": event.ts}
     if not _follows_a_wait(event.data):
@@ -200,9 +214,11 @@ def _changes(state: RunState, fact: Fact) -> dict[str, object]:
         case FilesSnapshot() | Undone():
             return _filed(state, fact)
         case CompensationFinished():
-            return _told(state, taken_back_text(fact))
+            return told(state, taken_back_text(fact))
         case ReviewStarted() | CallReviewed():
             return _reviewed(state, fact)
+        case QuestionAsked() | QuestionAnswered():
+            return _questioned(state, fact)
         case _:
             return _lived(state, fact)
 
@@ -269,17 +285,17 @@ def _acted(
         case ToolStarted():
             spent = state.spent.model_copy(update={"tool_calls": state.spent.tool_calls + 1})
             return {
-                **_call(state, fact.call_id, phase="started", intent=fact.intent, binding=fact.binding),
+                **call_changed(state, fact.call_id, phase="started", intent=fact.intent, binding=fact.binding),
                 "spent": spent,
                 "blast": state.blast.with_intent(fact.intent, fact.risk),
                 "taint": state.taint | frozenset(fact.traits),
             }
         case ToolFinished():
-            return {**_closed(state, fact.call_id, fact.result), "finished": (*state.finished, fact)}
+            return {**call_closed(state, fact.call_id, fact.result), "finished": (*state.finished, fact)}
         case ToolRefused():
-            return _closed(state, fact.call_id, fact.result)
+            return call_closed(state, fact.call_id, fact.result)
         case ApprovalAsked():
-            asked = _call(state, fact.call_id, phase="asked", binding=fact.binding, approved=fact.approved)
+            asked = call_changed(state, fact.call_id, phase="asked", binding=fact.binding, approved=fact.approved)
             return {**asked, "asked": fact}
         case ApprovalGiven() if state.waiting is not None and state.waiting.waiting == "breach":
             if fact.decision == "deny":
@@ -289,7 +305,11 @@ def _acted(
             phase: Phase = "denied" if fact.decision == "deny" else "allowed"
             if fact.decision in ("done", "retry", "skip"):
                 phase = "unknown"
-            return {**_call(state, fact.call_id, phase=phase, decision=fact.decision), "waiting": None, "asked": None}
+            return {
+                **call_changed(state, fact.call_id, phase=phase, decision=fact.decision),
+                "waiting": None,
+                "asked": None,
+            }
         case _:
             assert_never(fact)
 
@@ -297,37 +317,15 @@ def _acted(
 def _reviewed(state: RunState, fact: ReviewStarted | CallReviewed) -> dict[str, object]:
     if isinstance(fact, ReviewStarted):
         begun = Review(binding=fact.binding, model=fact.model, reserved=fact.reserved, scopes=fact.scopes)
-        return _call(state, fact.call_id, review=begun)
+        return call_changed(state, fact.call_id, review=begun)
     review = Review(binding=fact.binding, model=fact.model, verdict=fact.verdict, reason=fact.reason)
-    return {**_call(state, fact.call_id, review=review), "spent": _charged(state.spent, fact.cost)}
+    return {**call_changed(state, fact.call_id, review=review), "spent": _charged(state.spent, fact.cost)}
 
 
-def _call(state: RunState, call_id: str, **changes: object) -> dict[str, object]:
-    return {
-        "calls": tuple(
-            open_call.model_copy(update=changes) if open_call.call.call_id == call_id else open_call
-            for open_call in state.calls
-        )
-    }
-
-
-def _closed(state: RunState, call_id: str, result: ToolResult) -> dict[str, object]:
-    closed = next((open_call.call for open_call in state.calls if open_call.call.call_id == call_id), None)
-    if closed is None:
-        return {}
-    answer = ToolMessage(call_id=call_id, name=closed.name, text=result_text(result))
-    calls = tuple(open_call for open_call in state.calls if open_call.call.call_id != call_id)
-    later = () if calls else state.told_later
-    return {
-        "calls": calls,
-        "messages": (*state.messages, answer, *later),
-        "told_later": state.told_later if calls else (),
-        "seen": {**state.seen, **result.seen},
-        "taint": state.taint | taint_of(result),
-        "plan": state.plan if result.plan is None else result.plan,
-        "loaded": (*(name for name in state.loaded if name not in result.loads), *result.loads),
-        "network": state.network.with_use(result.network),
-    }
+def _questioned(state: RunState, fact: PersonFact) -> dict[str, object]:
+    if isinstance(fact, QuestionAsked):
+        return {**call_changed(state, fact.call_id, phase="asked"), "question": fact}
+    return {**call_closed(state, fact.call_id, result_of(fact)), "question": None, "waiting": None}
 
 
 def _with_skill(state: RunState, fact: SkillActivated) -> tuple[ActiveSkill, ...]:
@@ -361,13 +359,7 @@ def _filed(state: RunState, fact: FilesSnapshot | Undone) -> dict[str, object]:
         "undone": fact,
         "seen": {path: seen for path, seen in known.items() if path not in fact.paths},
     }
-    return {**changes, **_told(state, undone_text(fact))}
-
-
-def _told(state: RunState, text: str) -> dict[str, object]:
-    """What the model is told besides; between a call and its result no provider takes another message."""
-    name = "told_later" if state.calls else "messages"
-    return {name: (*(state.told_later if state.calls else state.messages), UserMessage(text=text))}
+    return {**changes, **told(state, undone_text(fact))}
 
 
 def _lived(state: RunState, fact: Fact) -> dict[str, object]:
@@ -386,7 +378,7 @@ def _lived(state: RunState, fact: Fact) -> dict[str, object]:
             return {"cancel_asked": True}
         case Parked():
             unknown = fact.waiting == "outcome_unknown" and fact.call_id is not None
-            changes = _call(state, fact.call_id or "", phase="unknown") if unknown else {}
+            changes = call_changed(state, fact.call_id or "", phase="unknown") if unknown else {}
             return {**changes, "waiting": fact}
         case RunEnded():
             return {"ended": fact, "waiting": None}

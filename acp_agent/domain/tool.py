@@ -26,10 +26,15 @@ def call_key(run_id: str, call_id: str) -> str:
     return hashlib.sha256(f"{run_id}\0{call_id}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+Asks = Literal["question"]
+"""What a tool is that puts something to a person instead of having an effect."""
+
+
 class ToolSpec(Frozen):
     """A tool as the model and the policy see it. `parameters` is a JSON schema of an object.
 
-    A `repeatable` tool may run again after a crash and beside others of its kind. `kind` is ACP's tool kind.
+    A `repeatable` tool may run again after a crash and beside others of its kind. `kind` is ACP's tool kind. `asks`
+    says that a call is not run: a person answers it.
     """
 
     name: str
@@ -38,6 +43,7 @@ class ToolSpec(Frozen):
     risk: Risk
     repeatable: bool = False
     kind: Literal["read", "edit", "search", "execute", "think", "fetch", "other"] = "other"
+    asks: Asks | None = None
 
 
 class Intent(Frozen):

@@ -203,6 +203,15 @@ def _approval_given(row: Row, ts: float, data: Mapping[str, Any]) -> None:
     row.step = f"answered: {data['decision']}"
 
 
+def _question_asked(row: Row, ts: float, data: Mapping[str, Any]) -> None:
+    row.asked, row.binding = (data["call_id"], data["question"]), None
+
+
+def _question_answered(row: Row, ts: float, data: Mapping[str, Any]) -> None:
+    row.status = "queued" if row.status == "waiting" else row.status
+    row.asked, row.waiting_for, row.step = None, None, f"answered by {data['by']}"
+
+
 def _parked(row: Row, ts: float, data: Mapping[str, Any]) -> None:
     row.status, row.waiting_for, row.message = "waiting", data["waiting"], data["detail"]
     row.step = f"waits: {data['waiting']}"
@@ -266,6 +275,8 @@ _FOLDS = {
     "tool_refused": _tool_ended,
     "approval_asked": _approval_asked,
     "approval_given": _approval_given,
+    "question_asked": _question_asked,
+    "question_answered": _question_answered,
     "parked": _parked,
     "limit_reached": _limit,
     "answer_checked": _answer,

@@ -4,12 +4,14 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from acp_agent.agent.actions import Ask
+from acp_agent.agent.actions import Ask, Inquire
 from acp_agent.domain.always import name_of, patterns_of
 from acp_agent.domain.approving import REVIEWER
 from acp_agent.domain.events import ApprovalAsked, Parked, ToolRefused
+from acp_agent.domain.events_person import QuestionAsked
 from acp_agent.domain.message import ToolCall
 from acp_agent.domain.ports import Prepared
+from acp_agent.domain.question import unanswered
 from acp_agent.domain.tool import Risk, ToolResult, call_key
 from acp_agent.runs.hooking import screened
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from acp_agent.runs.driver import Driver
 
 
-async def ask(driver: "Driver", action: Ask) -> None:
+async def ask(driver: "Driver", action: Ask | Inquire) -> None:
     """Put the question on record and wait; an invalid call is refused instead of asked about."""
     call = action.call.call
     if driver.tools is None:
@@ -26,8 +28,23 @@ async def ask(driver: "Driver", action: Ask) -> None:
     if isinstance(prepared, ToolResult):
         await driver.record(ToolRefused(call_id=call.call_id, tool=call.name, result=prepared))
         return
-    if await screened(driver, [(action.call, prepared)]):
+    if not await screened(driver, [(action.call, prepared)]):
+        return
+    if isinstance(action, Inquire):
+        await _inquire(driver, action, prepared)
+    else:
         await put_question(driver, action, prepared)
+
+
+async def _inquire(driver: "Driver", action: Inquire, prepared: Prepared) -> None:
+    """Put the agent's own question on record and wait; where nobody watches, a default is the answer at once."""
+    given = {name: prepared.arguments[name] for name in ("question", "choices", "default", "deadline")}
+    asked = QuestionAsked.model_validate({"call_id": action.call.call.call_id, **given})
+    watched = driver.request.attended
+    if not watched and (asked.default is not None or action.alone):
+        await driver.record(asked, unanswered(asked, "nobody"))
+    else:
+        await driver.record(asked, Parked(waiting="answer", call_id=asked.call_id, detail=asked.question))
 
 
 async def put_question(driver: "Driver", action: Ask, prepared: Prepared) -> None:

@@ -6,8 +6,9 @@ A prompt becomes a run, its approvals are asked, its facts and words told.
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -24,9 +25,11 @@ from acp_agent.domain.approving import has_approved
 from acp_agent.domain.budget import Limits
 from acp_agent.domain.errors import Refused, UsageError
 from acp_agent.domain.events import ApprovalAsked, CancelAsked, Event
+from acp_agent.domain.events_person import QuestionAnswered, QuestionAsked
 from acp_agent.domain.message import Word
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.ports import Journal
+from acp_agent.domain.question import answered, unanswered
 from acp_agent.domain.request import RunRequest, Workplace
 from acp_agent.domain.run import RunState
 from acp_agent.domain.session import SessionState
@@ -42,15 +45,36 @@ from acp_agent.runs.runner import Runner
 from acp_agent.runs.sessions import Sessions
 from acp_agent.runs.skills import chosen_skill
 
+T = TypeVar("T")
 Verdict = Literal["allow", "always", "deny"]
 Ask = Callable[[ApprovalAsked], Awaitable[Verdict]]
+Reply = Callable[[QuestionAsked], Awaitable[str | None]]
+"""What a person answers to a question, empty where they decline; None ends the turn, and the next prompt answers."""
 Tell = Callable[[Event | Word], None]
+LOOK_AGAIN = 1.0
+"""Seconds after which a person who is being asked is looked after: another surface may have answered for them."""
 TITLE_LENGTH = 80
 LIMITS = "limits"
 """Stands for a tool where a person is asked about no call."""
 CAPPED_OUTPUT = 8_192
 """Tokens of one reply where a role caps the money of a run."""
 STRICT_FIRST = (Mode.PLAN, Mode.ASK, Mode.EDIT, Mode.AUTO)
+
+
+class Elsewhere(Exception):
+    """Nobody needs to say anything here any more: the turn was cancelled, or another surface was faster."""
+
+
+async def later(asked: QuestionAsked) -> None:
+    """No answer now: the next prompt gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whoever watches a turn: asked for approvals, and for answers to questions of the agent."""
+
+    approve: Ask
+    answer: Reply = later
 
 
 class Turn:
@@ -80,28 +104,42 @@ class Conversations:
         """The user's settings."""
         return self.models.settings
 
-    async def prompt(self, session: SessionState, text: str, turn: Turn, tell: Tell, ask: Ask) -> RunState:
+    async def prompt(self, session: SessionState, text: str, turn: Turn, tell: Tell, person: Person) -> RunState:
         """Put `text` to the session and drive the run to its end; `tell` sees every fact and word, in order.
 
-        What an interrupted run left open is closed first. Raises UsageError where there is no model, Refused while
+        Where the last run waits for an answer to a question, `text` is that answer and the run goes on. What an
+        interrupted run left open is closed first. Raises UsageError where there is no model, Refused while
         another process drives a run of the session.
         """
         async with self.engine.hold(session.session_id):
-            return await self._prompt(session, text, turn, tell, ask)
+            return await self._prompt(session, text, turn, tell, person)
 
-    async def _prompt(self, session: SessionState, text: str, turn: Turn, tell: Tell, ask: Ask) -> RunState:
+    async def _prompt(self, session: SessionState, text: str, turn: Turn, tell: Tell, person: Person) -> RunState:
+        waits = await self._waits(session.session_id)
+        turn.run_id = run_id = waits.run_id if waits else await self._started(session, text)
+        if turn.is_cancelled:
+            await self.journal.note(run_id, [CancelAsked()], self.actor)
+        elif waits:
+            await self.runner.reply(self.engine, run_id, text, actor=self.actor)
+        with self.bus.subscribe(run_id) as subscription:
+            async with anyio.create_task_group() as group:
+                group.start_soon(_forward, subscription, tell, waits.seq if waits else 0)
+                state = await self._drive(session.session_id, turn, run_id, person)
+                subscription.close()
+        return state
+
+    async def _started(self, session: SessionState, text: str) -> str:
+        """A new run of the session, queued."""
         await self._close_interrupted(session.session_id)
         request = await self.request(session, text)
         taken_up = await chosen_skill(text, request.skills)
-        turn.run_id = await self.runner.start(request, self.actor, taken_up)
-        if turn.is_cancelled:
-            await self.journal.note(turn.run_id, [CancelAsked()], self.actor)
-        with self.bus.subscribe(turn.run_id) as subscription:
-            async with anyio.create_task_group() as group:
-                group.start_soon(_forward, subscription, tell)
-                state = await self._drive(session.session_id, turn, turn.run_id, ask)
-                subscription.close()
-        return state
+        return await self.runner.start(request, self.actor, taken_up)
+
+    async def _waits(self, session_id: str) -> RunState | None:
+        """The last run of the session, where it waits for an answer that the next prompt gives."""
+        runs = await self.journal.runs_of(session_id)
+        state = await self.runner.state(runs[-1]) if runs else None
+        return state if state is not None and state.waiting_for == "answer" else None
 
     async def cancel(self, turn: Turn) -> None:
         """End a turn: what it does is stopped, what it did stays. A turn that has ended already stays as it is."""
@@ -176,20 +214,54 @@ class Conversations:
             max_output=CAPPED_OUTPUT if capped else None,
         )
 
-    async def _drive(self, session_id: str, turn: Turn, run_id: str, ask: Ask) -> RunState:
+    async def _drive(self, session_id: str, turn: Turn, run_id: str, person: Person) -> RunState:
         while True:
             state = await self.engine.drive(run_id)
-            asked = asked_of(state)
-            if asked is None:
-                return state
-            with anyio.CancelScope() as scope:
-                turn.asking = scope
-                if (await self.runner.state(run_id)).cancel_asked:
-                    scope.cancel()
-                verdict = await self._verdict(session_id, asked, ask)
-            turn.asking = None
-            if not scope.cancelled_caught:
-                await self._answer(run_id, asked, verdict)
+            asked, question = asked_of(state), state.question if state.waiting_for == "answer" else None
+            try:
+                if asked is not None:
+                    verdict = await self._said(turn, state, partial(self._verdict, session_id, asked, person.approve))
+                    await self._answer(run_id, asked, verdict)
+                elif question is not None:
+                    fact = await self._said(turn, state, partial(_replied, question, person.answer))
+                    if fact is None:
+                        return state
+                    await self._reply(run_id, fact)
+                else:
+                    return state
+            except Elsewhere:
+                continue
+
+    async def _said(self, turn: Turn, state: RunState, asking: Callable[[], Awaitable[T]]) -> T:
+        """What a person says. Raises Elsewhere."""
+        said: list[T] = []
+        with anyio.CancelScope() as scope:
+            turn.asking = scope
+            if (await self.runner.state(state.run_id)).cancel_asked:
+                scope.cancel()
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._look, state, scope)
+                said.append(await asking())
+                group.cancel_scope.cancel()
+        turn.asking = None
+        if not said:
+            raise Elsewhere
+        return said[0]
+
+    async def _look(self, state: RunState, scope: anyio.CancelScope) -> None:
+        """Call the question off once the run has gone on."""
+        while not await self.journal.events(state.run_id, state.seq):  # noqa: ASYNC110  (another process records them)
+            await anyio.sleep(LOOK_AGAIN)
+        scope.cancel()
+
+    async def _reply(self, run_id: str, fact: QuestionAnswered) -> None:
+        try:
+            await self.runner.record_reply(self.engine, run_id, fact, self.actor)
+        except Refused:
+            # As with approvals: a cancellation, or another surface, was faster.
+            state = await self.runner.state(run_id)
+            if state.waiting_for == "answer" and not state.cancel_asked:
+                raise
 
     async def _verdict(self, session_id: str, asked: ApprovalAsked, ask: Ask) -> Verdict:
         session = await self.sessions.state(session_id)
@@ -255,9 +327,16 @@ def asked_of(state: RunState) -> ApprovalAsked | None:
     return ApprovalAsked(call_id=call_id, tool=LIMITS, risk=Risk.LOCAL, title=title)
 
 
-async def _forward(subscription: Subscription, tell: Tell) -> None:
-    """Every fact once: a driver that takes the run up again publishes what it read."""
-    seq = 0
+async def _replied(asked: QuestionAsked, answer: Reply) -> QuestionAnswered | None:
+    """What a person answers in the time they have; None where the next prompt is to be the answer."""
+    with anyio.move_on_after(asked.deadline):
+        text = await answer(asked)
+        return None if text is None else answered(asked, text)
+    return unanswered(asked, "deadline")
+
+
+async def _forward(subscription: Subscription, tell: Tell, seq: int) -> None:
+    """Every fact after `seq` once: a driver that takes the run up again publishes what it read."""
     async for item in subscription:
         if isinstance(item, Event):
             if item.seq <= seq:

@@ -18,6 +18,7 @@ from acp_agent.agent.actions import (
     Consult,
     Finish,
     Forget,
+    Inquire,
     Limit,
     Park,
     Prepare,
@@ -199,7 +200,7 @@ class Driver:
                 await recover(self, call)
             case Answer(call, result):
                 await self.record(ToolRefused(call_id=call.call.call_id, tool=call.call.name, result=result))
-            case Ask():
+            case Ask() | Inquire():
                 await ask(self, action)
             case Consult():
                 await consult(self, action)

@@ -6,8 +6,10 @@ from acp_agent.domain.approving import has_approved
 from acp_agent.domain.budget import Cap
 from acp_agent.domain.errors import Refused, UsageError
 from acp_agent.domain.events import ApprovalGiven, CancelAsked, Decision, Event, Fact, RunStarted
+from acp_agent.domain.events_person import QuestionAnswered
 from acp_agent.domain.message import Word
 from acp_agent.domain.ports import Claim, NewStream
+from acp_agent.domain.question import answered
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import RunState, fold
 from acp_agent.runs.driver import Driver
@@ -142,6 +144,25 @@ class Runner:
             )
         given = ApprovalGiven(call_id=waiting.call_id or "", decision=decision, note=note, binding=asked)
         await self._parts.journal.note(run_id, [given], actor)
+        await engine.wake(run_id)
+
+    async def reply(
+        self, engine: Engine, run_id: str, text: str, *, call_id: str | None = None, actor: str = ""
+    ) -> QuestionAnswered:
+        """A person's answer to a question of the agent, by the number of a choice or in words; the run is queued again.
+
+        Nothing at all takes the default. Raises Refused where the run waits for something else by now.
+        """
+        asked = (await self.state(run_id)).question
+        if asked is None or call_id not in (None, asked.call_id):
+            raise Refused(f"{run_id} does not wait for an answer to that question", hint=f"acp show {run_id}")
+        fact = answered(asked, text)
+        await self.record_reply(engine, run_id, fact, actor)
+        return fact
+
+    async def record_reply(self, engine: Engine, run_id: str, fact: QuestionAnswered, actor: str) -> None:
+        """Put an answer to the run's question on record; the run is queued again. Refused where it no longer waits."""
+        await self._parts.journal.note(run_id, [fact], actor)
         await engine.wake(run_id)
 
     async def cancel(self, engine: Engine, run_id: str, *, note: str = "", actor: str = "") -> None:

@@ -26,6 +26,7 @@ from acp_agent.domain.events_batch import BatchEnded, BatchStarted
 from acp_agent.domain.events_budget import BUDGETS, BudgetSet
 from acp_agent.domain.events_hold import HoldSet
 from acp_agent.domain.events_loop import FleetStarted, LoopChanged, LoopFact, LoopStarted, ScheduleStarted
+from acp_agent.domain.events_person import QuestionAnswered
 from acp_agent.domain.hold import BEGINS, HOLD, LIFT, hold_of
 from acp_agent.domain.masking import masked_fact
 from acp_agent.domain.ports import Claim, NewStream
@@ -157,10 +158,11 @@ def note(transaction: Transaction, tenant: str, stream_id: str, drafts: Sequence
     if found is None:
         raise unknown(stream_id)
     kind, status = found
-    wakes = any(isinstance(draft.fact, ApprovalGiven | CancelAsked) for draft in drafts)
+    wakes = any(isinstance(draft.fact, ApprovalGiven | QuestionAnswered | CancelAsked) for draft in drafts)
     if kind == "run" and status == "ended" and wakes:
         raise Refused(f"{stream_id} has already ended", hint=f"see `acp show {stream_id}`")
-    if kind == "run" and status != "waiting" and any(isinstance(draft.fact, ApprovalGiven) for draft in drafts):
+    answers = any(isinstance(draft.fact, ApprovalGiven | QuestionAnswered) for draft in drafts)
+    if kind == "run" and status != "waiting" and answers:
         raise Refused(f"{stream_id} does not wait for an answer any more", hint=f"see `acp show {stream_id}`")
     events = advance(transaction, tenant, stream_id, drafts, actor)
     if wakes and status == "waiting":

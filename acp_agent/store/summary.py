@@ -27,6 +27,7 @@ from acp_agent.domain.events import (
 )
 from acp_agent.domain.events_files import Undone
 from acp_agent.domain.events_hooks import HookRan
+from acp_agent.domain.events_person import QuestionAnswered, QuestionAsked
 from acp_agent.domain.events_skills import SkillActivated
 
 Value = str | int | float | bool | None
@@ -136,7 +137,7 @@ def phrase(fact: Fact) -> str | None:
             text = _acted(fact)
         case ModelCalled() | ModelReplied() | ModelFailed() | AnswerChecked() | LimitReached():
             text = _thought(fact)
-        case SkillActivated() | HookRan():
+        case SkillActivated() | HookRan() | QuestionAsked() | QuestionAnswered():
             text = _extended(fact)
         case _:
             text = _happened(fact)
@@ -171,8 +172,12 @@ def _thought(fact: ModelCalled | ModelReplied | ModelFailed | AnswerChecked | Li
             return f"limit_reached {fact.limit}"
 
 
-def _extended(fact: SkillActivated | HookRan) -> str | None:
+def _extended(fact: SkillActivated | HookRan | QuestionAsked | QuestionAnswered) -> str | None:
     match fact:
+        case QuestionAsked():
+            return f"question_asked {fact.question}"
+        case QuestionAnswered():
+            return f"question_answered {fact.by}: {fact.text}"
         case SkillActivated():
             return f"skill {fact.name}"
         case HookRan():

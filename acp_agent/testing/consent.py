@@ -41,11 +41,16 @@ class Question:
 class Consent:
     """Answers in the order given; past the last of them it answers `then`.
 
-    `hold` leaves the question open until `release`, or until the turn is cancelled.
+    `hold` leaves the question open until `release`, or until the turn is cancelled. `forms` are the contents that
+    elicitation forms are filled in with, in order; None declines, and past the last of them a form stays open.
     """
 
-    def __init__(self, *answers: Answer, then: Answer = "reject") -> None:
+    def __init__(
+        self, *answers: Answer, then: Answer = "reject", forms: Sequence[Mapping[str, Any] | None] = ()
+    ) -> None:
         self.questions: list[Question] = []
+        self.forms: list[Mapping[str, Any]] = []
+        self._contents = list(forms)
         self._answers = list(answers)
         self._then: Answer = then
 
@@ -62,6 +67,13 @@ class Consent:
             answer = await question._released
         question.answer = answer
         return outcome_of(question, answer)
+
+    async def filled(self) -> dict[str, Any]:
+        """The protocol's answer to a form, one of `forms`."""
+        if not self._contents:
+            await asyncio.get_running_loop().create_future()
+        content = self._contents.pop(0)
+        return {"action": "decline"} if content is None else {"action": "accept", "content": dict(content)}
 
     def release(self, answer: Answer = "once", session_id: str | None = None) -> None:
         """Answer the oldest held question (of a session). Raises LookupError when none is held."""

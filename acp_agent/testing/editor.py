@@ -25,7 +25,14 @@ from typing import Any, cast
 from acp import PROTOCOL_VERSION, RequestError
 from acp.client import ClientSideConnection
 from acp.interfaces import Client
-from acp.schema import ClientCapabilities, Implementation, RequestPermissionResponse, SessionNotification
+from acp.schema import (
+    AcceptElicitationResponse,
+    ClientCapabilities,
+    DeclineElicitationResponse,
+    Implementation,
+    RequestPermissionResponse,
+    SessionNotification,
+)
 from pydantic import BaseModel, ValidationError
 
 from acp_agent.testing.agent_process import AgentProcess
@@ -34,6 +41,7 @@ from acp_agent.testing.tap import LONGEST_LINE, Line, RawError, TappedTransport
 from acp_agent.testing.transcript import Transcript, Update
 
 CLIENT = Implementation(name="acp-agent-testing", version="1")
+_Filled = AcceptElicitationResponse | DeclineElicitationResponse
 Serve = Callable[[int, int], Awaitable[None]]
 """Serves the protocol over two descriptors, one to read and one to write, and closes both; ends when the first does."""
 
@@ -286,6 +294,16 @@ class _Callbacks:
         self._consent.questions.append(question)
         self._changed.set()
         return RequestPermissionResponse.model_validate({"outcome": await self._consent.outcome(question)})
+
+    async def create_elicitation(self, message: str, mode: BaseModel, **_: Any) -> _Filled:
+        """Fill in a form as the script says."""
+        form = {"message": message, **_plain(mode)}
+        self._consent.forms.append(form)
+        self._changed.set()
+        filled = await self._consent.filled()
+        if filled["action"] == "decline":
+            return DeclineElicitationResponse(action="decline")
+        return AcceptElicitationResponse.model_validate(filled)
 
     async def ext_method(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """No extension is known here."""

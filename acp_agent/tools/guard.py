@@ -14,6 +14,7 @@ from acp_agent.domain.message import ToolCall
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.tool import Intent, NetworkUse, Risk, ToolResult, ToolSpec
 from acp_agent.domain.weight import Weight
+from acp_agent.tools.ask import ask_user
 from acp_agent.tools.breaker import Breaker
 from acp_agent.tools.egress.outlet import CLOSED, LEVELS, Outlet
 from acp_agent.tools.files import edit_file, read_file, write_file
@@ -290,7 +291,7 @@ def standard_tools(
 
     `shell` is left out where it could not be confined, unless a person allowed that and is there.
     """
-    tools = [read_file, list_files, search, edit_file, write_file, plan]
+    tools = [read_file, list_files, search, edit_file, write_file, plan, ask_user]
     if patches:
         from acp_agent.tools.apply_patch import apply_patch
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, TypeVar, get_origin
 import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from acp_agent.domain.tool import Intent, Risk, ToolResult, ToolSpec
+from acp_agent.domain.tool import Asks, Intent, Risk, ToolResult, ToolSpec
 from acp_agent.domain.weight import Weight
 from acp_agent.tools.breaker import Breaker
 from acp_agent.tools.workspace import Workspace
@@ -114,7 +114,7 @@ class Tool:
     `instant`: preparing needs no disk, so no thread either. `weigh` says what one call touches and how much it can
     break, which is never less than `risk` (and is `risk` without it); it may read the disk and raise ToolError. A
     repeatable tool is tried up to `retries` times more after a transient failure. `breaker` is shared by all that fail
-    together; a tool without one never rests.
+    together; a tool without one never rests. `asks`: calls are answered by a person and never run.
     """
 
     name: str
@@ -129,6 +129,7 @@ class Tool:
     weigh: Callable[[Any, Workspace], Weight] | None = None
     retries: int = RETRIES
     breaker: Breaker | None = None
+    asks: Asks | None = None
 
     @cached_property
     def weight_of_schema(self) -> int:
@@ -145,6 +146,7 @@ class Tool:
             risk=self.risk,
             repeatable=self.repeatable,
             kind=self.kind,
+            asks=self.asks,
         )
 
 

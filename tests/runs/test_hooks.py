@@ -27,7 +27,7 @@ from acp_agent.domain.events_hooks import HookRan
 from acp_agent.domain.hook import Hook
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import RunState
-from acp_agent.runs.conversations import Turn
+from acp_agent.runs.conversations import Person, Turn
 from acp_agent.runs.hooks import Hooks
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.script import Rule, Step
@@ -352,11 +352,11 @@ async def test_a_session_in_a_project_hears_its_hooks(open_agent: OpenAgent, pro
     with ModelServer([Rule(turns=[READ, DONE])], strict=False) as server:
         async with open_agent(server) as app:
             session = await app.sessions.state(await app.sessions.start(SessionStarted(cwd=str(project)), "test"))
-            state = await app.conversations.prompt(session, "look", Turn(), lambda item: None, _nobody)
+            state = await app.conversations.prompt(session, "look", Turn(), lambda item: None, Person(_nobody))
             assert "projects.toml: hooks.before_tool[0] blocks this: theirs" in state.messages[2].text
             (tmp_path / "projects.toml").write_text(text.replace("exit 2", "exit 0"), encoding="utf-8")
             with pytest.raises(Refused, match=r"hooks.before_tool\[0\]"):
-                await app.conversations.prompt(session, "look", Turn(), lambda item: None, _nobody)
+                await app.conversations.prompt(session, "look", Turn(), lambda item: None, Person(_nobody))
 
 
 async def _nobody(asked: object) -> Any:

@@ -11,7 +11,7 @@ from acp_agent.domain.errors import UsageError
 from acp_agent.domain.events import ApprovalAsked, SessionStarted, ToolRefused
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.run import RunState
-from acp_agent.runs.conversations import Turn, Verdict
+from acp_agent.runs.conversations import Person, Turn, Verdict
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.script import Rule, Step
 
@@ -43,7 +43,7 @@ async def talk(app: App, project: Path) -> tuple[RunState, list[ApprovalAsked]]:
 
     started = SessionStarted(cwd=str(project), mode=Mode.AUTO, model="openai/test-model")
     session = await app.sessions.state(await app.sessions.start(started, "test"))
-    return await app.conversations.prompt(session, "go", Turn(), lambda item: None, ask), asked
+    return await app.conversations.prompt(session, "go", Turn(), lambda item: None, Person(ask)), asked
 
 
 async def test_its_rules_hold_in_a_conversation_whatever_the_user_allows(open_agent: OpenAgent, project: Path) -> None:

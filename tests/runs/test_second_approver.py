@@ -14,7 +14,7 @@ from acp_agent.domain.policy import Mode
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import RunState
 from acp_agent.domain.tool import Risk
-from acp_agent.runs.conversations import Turn, Verdict
+from acp_agent.runs.conversations import Person, Turn, Verdict
 from acp_agent.runs.reviewing import verdict_of
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.script import Rule, Step
@@ -145,7 +145,7 @@ async def test_who_watches_is_asked_once_and_it_is_never_allowed_always(open_age
                 SessionStarted(cwd=str(project), mode=Mode.AUTO, model="openai/test-model"), "test"
             )
             session = await app.sessions.state(session_id)
-            state = await app.conversations.prompt(session, "drop", Turn(), lambda item: None, ask)
+            state = await app.conversations.prompt(session, "drop", Turn(), lambda item: None, Person(ask))
             assert await app.allowances.listed() == ()
     assert (state.reason, [question.needed for question in asked]) == ("end_turn", [1, 1])
     assert (project / "again").exists()

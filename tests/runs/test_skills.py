@@ -17,7 +17,7 @@ from acp_agent.domain.message import SystemMessage, ToolMessage
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import RunState
 from acp_agent.domain.skill import SkillEntry
-from acp_agent.runs.conversations import Turn
+from acp_agent.runs.conversations import Person, Turn
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.request import Request
 from acp_agent.testing.script import Rule, Step
@@ -123,7 +123,7 @@ async def test_a_skill_stays_in_force_for_the_next_turns_of_a_session(
         async with open_agent(server) as app:
             session = await app.sessions.state(await app.sessions.start(SessionStarted(cwd=str(project)), "test"))
             for text in ("hi", "bye", "/greeting bye once more"):
-                await app.conversations.prompt(session, text, Turn(), lambda item: None, _never)
+                await app.conversations.prompt(session, text, Turn(), lambda item: None, Person(_never))
             runs = await app.journal.runs_of(session.session_id)
             facts = [event.data for event in await app.journal.events(runs[-1])]
         bodies = [
@@ -147,7 +147,7 @@ async def test_a_person_takes_up_a_skill_that_is_not_for_the_model(
         async with open_agent(server) as app:
             session = await app.sessions.state(await app.sessions.start(SessionStarted(cwd=str(project)), "test"))
             for prompt in ("/greeting", "/greetings all", "greeting"):
-                await app.conversations.prompt(session, prompt, Turn(), lambda item: None, _never)
+                await app.conversations.prompt(session, prompt, Turn(), lambda item: None, Person(_never))
         systems = [asked.body["messages"][0]["content"] for asked in asked_of(server)]
         names = [
             tool["function"]["parameters"]["properties"]["name"].get("enum", ())

@@ -15,7 +15,7 @@ from acp_agent.domain.events import ApprovalAsked, SessionStarted, ToolFinished,
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.tool import call_key
-from acp_agent.runs.conversations import Turn, Verdict
+from acp_agent.runs.conversations import Person, Turn, Verdict
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.script import Rule, Step
 
@@ -164,7 +164,7 @@ async def test_in_a_conversation_a_tool_that_changed_is_asked_about_by_name_and_
             started = SessionStarted(cwd=str(project), mode=Mode.AUTO, model="openai/test-model")
             session = await app.sessions.state(await app.sessions.start(started, "test"))
             before = len(server.requests)
-            state = await app.conversations.prompt(session, "go", Turn(), lambda item: None, ask)
+            state = await app.conversations.prompt(session, "go", Turn(), lambda item: None, Person(ask))
             events = await app.journal.events(state.run_id)
     assert state.reason == "end_turn"
     assert [(one.tool, one.title, int(one.risk)) for one in asked] == [

@@ -300,7 +300,7 @@ async def test_a_call_that_only_looks_is_made_again_and_a_command_never(
 async def test_read_only_offers_nothing_that_writes(root: Path) -> None:
     offered = (await open_tools(root, read_only=True)).specs()
     assert {name: spec.risk for name, spec in offered.items()} == dict.fromkeys(
-        ("read_file", "list_files", "search", "plan"), Risk.READ
+        ("read_file", "list_files", "search", "plan", "ask_user"), Risk.READ
     )
 
 

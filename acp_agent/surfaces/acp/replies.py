@@ -1,8 +1,8 @@
 """What a client answers to our requests, typed."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field
+from pydantic import BeforeValidator, Discriminator, Field
 
 from acp_agent.surfaces.acp.fields import Params
 
@@ -29,6 +29,15 @@ class PermissionReply(Params):
     def option_id(self) -> str | None:
         """The option a person chose, None when the turn was cancelled first."""
         return self.outcome.option_id if isinstance(self.outcome, Selected) else None
+
+
+class ElicitationReply(Params):
+    """The answer to `elicitation/create`; `content` holds what was filled in."""
+
+    action: str
+    content: Annotated[dict[str, Any], BeforeValidator(lambda value: value if isinstance(value, dict) else {})] = Field(
+        default_factory=dict, repr=False
+    )
 
 
 class FileReply(Params):

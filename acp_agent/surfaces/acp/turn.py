@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import anyio
@@ -13,10 +14,11 @@ from acp_agent.domain.errors import ModelFault
 from acp_agent.domain.events import ApprovalAsked, SessionChanged
 from acp_agent.domain.run import RunState
 from acp_agent.domain.session import SessionState
-from acp_agent.runs.conversations import Verdict, label_of, title_of
+from acp_agent.runs.conversations import Person, Verdict, label_of, title_of
 from acp_agent.surfaces.acp.call import Call
 from acp_agent.surfaces.acp.content import text_of
 from acp_agent.surfaces.acp.faults import ClientFault, Unsupported
+from acp_agent.surfaces.acp.inquiry import answer_of
 from acp_agent.surfaces.acp.params import ContentBlock
 from acp_agent.surfaces.acp.replies import PermissionReply
 from acp_agent.surfaces.acp.turns import LiveTurn
@@ -46,9 +48,11 @@ class TurnOnTheWire:
             await self._name(title_of(self.app.redact(text)))
         async with anyio.create_task_group() as group:
             group.start_soon(self._heed)
-            turn = self.live.turn
-            state = await self.app.conversations.prompt(self.session, text, turn, self.live.tell, self._permission)
+            turn, person = self.live.turn, Person(self._permission, partial(answer_of, self.live))
+            state = await self.app.conversations.prompt(self.session, text, turn, self.live.tell, person)
             group.cancel_scope.cancel()
+        if not state.ended:
+            self.live.close()
         return {"stopReason": "cancelled" if turn.is_cancelled else _stop_reason(state)}
 
     async def _heed(self) -> None:

@@ -60,6 +60,16 @@ class LiveTurn:
         elif isinstance(item, Event):
             self._missed.append(item)
 
+    @property
+    def client(self) -> Client:
+        """The client it is told to."""
+        return self._client
+
+    def close(self) -> None:
+        """End the cards that are open, of a turn that ends before its run."""
+        assert self.narrator is not None
+        self._say(self.narrator.close())
+
     def say(self, update: Mapping[str, Any]) -> None:
         """Say something else about the session, such as its title."""
         self._audience.session(self.session_id).update(update)

@@ -17,7 +17,9 @@ from acp_agent.domain.events import (
     ToolRefused,
     ToolStarted,
 )
+from acp_agent.domain.events_person import QuestionAnswered, QuestionAsked
 from acp_agent.domain.message import ToolCall, Word
+from acp_agent.domain.question import result_of, shown
 from acp_agent.domain.tool import PlanStep, ToolResult
 from acp_agent.surfaces.acp.diffs import diff_content
 
@@ -64,6 +66,7 @@ class Narrator:
         self._message = ""
         self._told = {"text": "", "reasoning": ""}
         self._open: list[str] = []
+        self._asked = ""
 
     @property
     def cost(self) -> float | None:
@@ -91,8 +94,10 @@ class Narrator:
                 return [self._chunk("text", rest)] if rest else []
             case ToolStarted() | ToolFinished() | ToolRefused() | ApprovalAsked() as fact:
                 return self._acted(fact)
+            case QuestionAsked() | QuestionAnswered() as fact:
+                return self._questioned(fact)
             case RunEnded() as fact:
-                words = ending(fact)
+                words, self._asked = ending(fact), ""
                 said = [_text("agent_message_chunk", words, f"{event.stream_id}-end")] if words else []
                 return [*self.close(), *said]
             case _:
@@ -110,10 +115,15 @@ class Narrator:
         return words
 
     def close(self) -> list[Update]:
-        """What an end leaves of calls that never came to one: their cards fail."""
+        """What an end leaves of calls that never came to one: their cards fail, but for a question that still waits."""
         still_open, self._open = self._open, []
         return [
-            {"sessionUpdate": "tool_call_update", "toolCallId": call_id, "status": "failed"} for call_id in still_open
+            {
+                "sessionUpdate": "tool_call_update",
+                "toolCallId": call_id,
+                "status": "completed" if call_id == self._asked else "failed",
+            }
+            for call_id in still_open
         ]
 
     def _replied(self, fact: ModelReplied) -> list[Update]:
@@ -178,6 +188,24 @@ class Narrator:
                 }
                 update["content"] = self._content(fact.tool, result)
                 return [update, *_plan(result.plan)]
+
+    def _questioned(self, fact: QuestionAsked | QuestionAnswered) -> list[Update]:
+        """The question is said, for an answer may come by the next prompt; in a replay that answer is told too."""
+        update: Update = {"sessionUpdate": "tool_call_update", "toolCallId": fact.call_id}
+        match fact:
+            case QuestionAsked():
+                self._asked = fact.call_id
+                said = _text("agent_message_chunk", shown(fact), f"{fact.call_id}-question")
+                return [update | {"title": fact.question, "content": []}, said]
+            case QuestionAnswered():
+                told = result_of(fact).output
+                update |= {"status": "completed", "content": [_content(told)], "rawOutput": {"output": told}}
+                # The turn that asked has closed the card where the next prompt was the answer.
+                closing = [update] if fact.call_id in self._open else []
+                self._asked, self._open = "", [call_id for call_id in self._open if call_id != fact.call_id]
+                again = self._replay and fact.by == "person"
+                retold = [_text("user_message_chunk", fact.text, f"{fact.call_id}-answer")] if again else []
+                return [*retold, *closing]
 
     def preview(self, asked: ApprovalAsked) -> list[Update]:
         """What a person sees before a call is approved: why it is asked, and its diff, dry run or command."""

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ RETRYABLE = frozenset({"crash_loop", "outcome_unknown", "budget"})
 @click.option("--done", "decision", flag_value="done", help="Outcome unknown: it did happen.")
 @click.option("--retry", "decision", flag_value="retry", help="Outcome unknown: do it again.")
 @click.option("--skip", "decision", flag_value="skip", help="Outcome unknown: it did not happen; go on without it.")
+@click.option("--answer", "reply", metavar="TEXT", help="A question: answer it, in words or by the number of a choice.")
 @click.option("--always", is_flag=True, help="Allow such calls of that role in that project from now on, too.")
 @click.option("--list", "listing", is_flag=True, help="List what waits for an answer, and what is allowed always.")
 @click.option("--revoke", metavar="NAME", help="Take back what is allowed always under that name; see --list.")
@@ -47,6 +49,7 @@ RETRYABLE = frozenset({"crash_loop", "outcome_unknown", "budget"})
 def approve(
     names: tuple[str, ...],
     decision: "Decision | None",
+    reply: str | None,
     always: bool,
     listing: bool,
     revoke: str | None,
@@ -56,12 +59,14 @@ def approve(
     output: str,
     out: str | None,
 ) -> int:
-    """Allow the one call a run waits for (or --deny it), then go on with its batch as `acp resume` does.
+    """Allow the one call a run waits for (or --deny it), or --answer its question, then go on as `acp resume` does.
 
     `acp show ID/PROJECT` shows what the call would change.
     """
     if always and decision is not None:
         raise UsageError("--always allows: it cannot stand beside another answer")
+    if reply is not None and (always or decision is not None):
+        raise UsageError("--answer answers a question: it cannot stand beside another answer")
     import anyio
 
     if revoke is not None:
@@ -72,7 +77,7 @@ def approve(
         _list_allowed()
         return code
     chosen = [_only(records, name) for name in names] if names else [_only(records, None)]
-    answers = [(found, row, decision or _usual_answer(found, row)) for found, row in chosen]
+    answers = [(found, row, _fitting(found, row, decision, reply)) for found, row in chosen]
     return anyio.run(_answer, answers, note, always, no_resume, (output, out, jobs))
 
 
@@ -98,6 +103,24 @@ def _meant(records: Records, names: Sequence[str]) -> list[Found]:
 
 def _waiting(found: Found) -> list[tuple[Found, Row]]:
     return [(found, row) for row in found.rows() if row.waiting_for in ANSWERABLE]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The answer to a question."""
+
+    text: str
+
+
+def _fitting(found: Found, row: Row, decision: "Decision | None", reply: str | None) -> "Decision | Words":
+    """The answer, where it is one to what the run waits for."""
+    name, asks = reference(found.batch_id, row), row.waiting_for == "answer"
+    if asks and reply is None:
+        what = f"--{decision} is no answer" if decision else "it wants an answer in words"
+        raise UsageError(f"{name} asks: {question(row)}: {what}", hint=answer_command(found.batch_id, row))
+    if not asks and reply is not None:
+        raise UsageError(f"{name} asks no question", hint=answer_command(found.batch_id, row))
+    return Words(reply) if reply is not None else decision or _usual_answer(found, row)
 
 
 def _usual_answer(found: Found, row: Row) -> "Decision":
@@ -197,8 +220,18 @@ async def _allow_always(app: "App", run_id: str) -> None:
     click.echo(f"allowed always: {one_line(allowed.name)}", err=True)
 
 
+async def _recorded(app: "App", row: Row, answer: "Decision | Words", note: str) -> str:
+    """Put one answer on record; returns it in a word."""
+    call_id = row.asked[0] if row.asked else None
+    if isinstance(answer, Words):
+        fact = await app.runner.reply(app.engine, row.run_id, answer.text, call_id=call_id, actor=actor())
+        return f"{fact.by} answers {fact.text or 'nothing'}"
+    await app.batches.answer(row.run_id, answer, call_id=call_id, note=note, binding=row.binding, actor=actor())
+    return answer
+
+
 async def _answer(
-    answers: "Sequence[tuple[Found, Row, Decision]]",
+    answers: "Sequence[tuple[Found, Row, Decision | Words]]",
     note: str,
     always: bool,
     no_resume: bool,
@@ -209,11 +242,10 @@ async def _answer(
 
     async with open_app(os.environ, Path.cwd()) as app:
         for found, row, answer in answers:
-            call_id = row.asked[0] if row.asked else None
             if always:
                 await _allow_always(app, row.run_id)
-            await app.batches.answer(row.run_id, answer, call_id=call_id, note=note, binding=row.binding, actor=actor())
-            click.echo(f"{one_line(reference(found.batch_id, row))}: {answer}: {question(row)}", err=True)
+            told = await _recorded(app, row, answer, note)
+            click.echo(f"{one_line(reference(found.batch_id, row))}: {one_line(told)}: {question(row)}", err=True)
         batches = list(dict.fromkeys(found.batch_id for found, _, _ in answers if found.batch_id))
         records = open_records(os.environ)
         ours = []

@@ -125,6 +125,8 @@ _PHRASES: Mapping[str, Callable[[Data], str]] = {
     "tool_refused": _tool_ended,
     "approval_asked": lambda data: f"asks for approval: {data['title']}",
     "approval_given": lambda data: _noted(f"answered: {data['decision']}")(data),
+    "question_asked": lambda data: f"asks: {data['question']}",
+    "question_answered": lambda data: f"answered ({data['by']}): {data['text'] or 'nothing'}",
     "answer_checked": lambda data: f"answer does not fit: {data['problem']}" if data.get("problem") else "answer fits",
     "limit_reached": lambda data: _noted(f"limit reached: {data['limit']}", "detail")(data),
     "gate_started": lambda data: f"gate {data['gate']}: {data['command']}",

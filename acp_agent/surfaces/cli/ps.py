@@ -108,7 +108,7 @@ def state_of(run: "RunRow") -> str:
 
 def _had_begun(run: "RunRow") -> bool:
     """Whether a queued run was given back unfinished, rather than waiting for its first turn or just answered."""
-    return run.path is not None and run.last_type not in ("approval_given", "cancel_asked")
+    return run.path is not None and run.last_type not in ("approval_given", "question_answered", "cancel_asked")
 
 
 def _is_current(entry: Listed, now: float) -> bool:
@@ -205,6 +205,8 @@ _WORDS = {
     "model_failed": "model failed:",
     "approval_asked": "asks for approval:",
     "approval_given": "answered:",
+    "question_asked": "asks:",
+    "question_answered": "answered by",
     "workspace_prepared": "workplace ready",
     "limit_reached": "limit reached:",
     "cancel_asked": "cancelling",

@@ -28,12 +28,13 @@ LONGEST_REASON = 300
 STATES = ("cancelled", "failed", "limit")
 ANSWERABLE: "Mapping[str, Decision | None]" = {
     "approval": "allow",
+    "answer": None,
     "outcome_unknown": None,
     "crash_loop": None,
     "breach": "allow",
     "budget": "retry",
 }
-"""What a person can answer, and the answer of a bare `acp approve`; whether an effect took place nobody can guess."""
+"""What a person can answer, and the answer of a bare `acp approve`, where there is one that can be guessed."""
 
 AllDetails = Mapping[str, Details]
 States = Mapping[str, str]
@@ -260,6 +261,8 @@ def answer_command(batch_id: str, row: Row) -> str:
     match row.waiting_for:
         case "approval":
             return f"acp approve {name}  # or --deny"
+        case "answer":
+            return f"acp approve {name} --answer TEXT"
         case "outcome_unknown":
             return f"acp approve {name} --done  # or --retry, --skip"
         case "breach":

@@ -43,7 +43,7 @@ TIMELINE = 40
 """Events shown of a run; `acp logs` has them all."""
 GATE_LINES = 20
 PREVIEW_LINES = 200
-_NO_ACTION = frozenset({"approval_asked", "parked", "resumed"})
+_NO_ACTION = frozenset({"approval_asked", "question_asked", "parked", "resumed"})
 """What asks is shown as the approval needed; the last action is the one before it."""
 
 
@@ -148,6 +148,7 @@ def _request(found: Found, row: "Row", events: Sequence["Record"]) -> Iterator[s
 
 def _preview(row: "Row", events: Sequence["Record"]) -> Iterator[str]:
     """The change that waits to be allowed, as far as anybody knows it before it is made."""
+    yield from _choices(row, events)
     asked = next((event.data for event in reversed(events) if event.data["type"] == "approval_asked"), None)
     if row.waiting_for != "approval" or asked is None:
         return
@@ -156,6 +157,18 @@ def _preview(row: "Row", events: Sequence["Record"]) -> Iterator[str]:
             text, left_out = head_of(str(asked[key]), PREVIEW_LINES, 40_000)
             yield head
             yield indented(text) + (f"\n  ... {left_out} more lines" if left_out else "")
+
+
+def _choices(row: "Row", events: Sequence["Record"]) -> Iterator[str]:
+    """What the question that waits is, in full."""
+    if row.waiting_for != "answer":
+        return
+    asked = next(event.data for event in reversed(events) if event.data["type"] == "question_asked")
+    yield "asks"
+    yield indented(str(asked["question"]))
+    yield from (f"  {number}. {one_line(str(choice))}" for number, choice in enumerate(asked.get("choices", ()), 1))
+    if asked.get("default") is not None:
+        yield f"  default: {one_line(str(asked['default']))}"
 
 
 def _result(row: "Row", details: Details) -> Iterator[str]:

@@ -79,13 +79,15 @@ class Desk:
         then: Answer = "reject",
         environment: Mapping[str, str] | None = None,
         command: Sequence[str] = COMMAND,
+        capabilities: Mapping[str, Any] | None = None,
+        forms: Sequence[Mapping[str, Any] | None] = (),
     ) -> AsyncIterator[Editor]:
         """An editor whose agent has answered `initialize`; leaving it holds the agent to the protocol."""
-        consent = Consent(*answers, then=then)
+        consent = Consent(*answers, then=then, forms=forms)
         # The working directory is the desk, not the project: a session works in its own cwd.
         whole = {**self.environment, **(environment or {})}
         async with started(command, whole, self.root, consent) as editor:
-            await editor.initialize()
+            await editor.initialize(capabilities)
             yield editor
             await editor.close_stdin()
             await editor.exited()

@@ -21,10 +21,11 @@ from acp_agent.domain.events import (
     ToolRefused,
     ToolStarted,
 )
+from acp_agent.domain.events_person import QuestionAsked
 from acp_agent.domain.message import AssistantMessage, Reply, ToolCall, Word
 from acp_agent.domain.request import RunRequest, Workplace
 from acp_agent.domain.tool import Intent, PlanStep, Risk, ToolResult
-from acp_agent.surfaces.cli.chat.consent import Answer, Consent
+from acp_agent.surfaces.cli.chat.consent import Cancelled, Consent
 from acp_agent.surfaces.cli.chat.narration import Narration
 from acp_agent.surfaces.cli.chat.screen import PlainScreen
 
@@ -193,10 +194,14 @@ class Person:
         (["", "what?", "n"], "deny"),
     ],
 )
-def test_an_approval_has_four_answers(typed: list[str | None], answer: Answer, capsys: Capture) -> None:
+def test_an_approval_has_four_answers(typed: list[str | None], answer: str, capsys: Capture) -> None:
     person = Person(*typed)
     screen = PlainScreen()
-    assert Consent(screen, Narration(screen), person.read).decide(asked("edit_file", "Edit app.py", DIFF)) == answer
+    consent = Consent(screen, Narration(screen), person.read)
+    try:
+        assert consent.decide(asked("edit_file", "Edit app.py", DIFF)) == answer
+    except Cancelled:
+        assert answer == "cancel"
     assert capsys.readouterr().err == "◆ Edit app.py  +1 -1\n  @@ -1 +1 @@\n  -x = 1\n  +x = 2\n"
     assert person.prompts[0] == "[y]es once, [a]lways edit_file, [n]o, [c]ancel turn: "
     assert person.prompts[1:] == ["y, a, n or c: "] * (len(typed) - 1)
@@ -222,3 +227,25 @@ def test_where_nobody_can_be_asked_the_answer_is_no(capsys: Capture) -> None:
     assert capsys.readouterr().err == (
         "◆ not allowed, since nobody can be asked without a terminal: $ make; --mode edit allows it\n"
     )
+
+
+@pytest.mark.parametrize(("typed", "answer"), [("2", "2"), ("violet", "violet"), ("", ""), (None, None), ("^C", None)])
+def test_a_question_shows_its_choices_and_its_default(typed: str | None, answer: str | None, capsys: Capture) -> None:
+    question = QuestionAsked(call_id="c1", question="Which colour?", choices=("red", "blue"), default="blue")
+    person, screen = Person(typed), PlainScreen()
+    consent = Consent(screen, Narration(screen), person.read)
+    if answer is None:
+        with pytest.raises(Cancelled):
+            consent.reply(question)
+    else:
+        assert consent.reply(question) == answer
+    assert capsys.readouterr().err == "◆ Which colour?\n  1. red\n  2. blue\n"
+    assert person.prompts == ["answer [blue]: "]
+
+
+def test_where_nobody_is_there_a_question_takes_its_default_or_waits(capsys: Capture) -> None:
+    screen = PlainScreen()
+    consent = Consent(screen, Narration(screen), None)
+    assert consent.reply(QuestionAsked(call_id="c1", question="Which colour?", default="blue")) == ""
+    assert consent.reply(QuestionAsked(call_id="c1", question="Which colour?")) is None
+    assert capsys.readouterr().err == "◆ waits for an answer, since nobody is here: Which colour?\n"

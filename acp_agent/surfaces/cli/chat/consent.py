@@ -5,19 +5,19 @@ from collections.abc import Callable
 from typing import Literal
 
 from acp_agent.domain.events import ApprovalAsked
+from acp_agent.domain.events_person import QuestionAsked
 from acp_agent.domain.tool import Risk
-from acp_agent.runs.conversations import label_of
+from acp_agent.runs.conversations import Verdict, label_of
 from acp_agent.surfaces.cli.chat import diffs
 from acp_agent.surfaces.cli.chat.diffs import Line
 from acp_agent.surfaces.cli.chat.narration import Narration, titled
 from acp_agent.surfaces.cli.chat.screen import Act, Screen
 from acp_agent.surfaces.cli.text import cells, cut, one_line
 
-Answer = Literal["allow", "always", "deny", "cancel"]
 Read = Callable[[str], str | None]
 """Asks with a prompt and gives the line back, None at the end of the input. Raises KeyboardInterrupt for Ctrl-C."""
 
-ANSWERS: dict[str, Answer] = {
+ANSWERS: dict[str, Verdict | Literal["cancel"]] = {
     "y": "allow",
     "yes": "allow",
     "a": "always",
@@ -34,16 +34,41 @@ ROOM = 8
 """Columns that mark and prompt take of a line."""
 
 
+class Cancelled(Exception):
+    """The person cancels the turn instead of answering."""
+
+
 class Consent:
-    """Asks a person about one call at a time; without a `read` nobody can be asked, and the answer is no."""
+    """Asks a person one thing at a time; without a `read` nobody can be asked, and no call is allowed."""
 
     def __init__(self, screen: Screen, narration: Narration, read: Read | None) -> None:
         self._screen = screen
         self._narration = narration
         self._read = read
 
-    def decide(self, asked: ApprovalAsked) -> Answer:
-        """The answer; the end of the input and Ctrl-C cancel the turn."""
+    def reply(self, asked: QuestionAsked) -> str | None:
+        """What they answer to a question of the agent; None where nobody is there and there is no default.
+
+        Raises Cancelled.
+        """
+        if self._read is None and asked.default is None:
+            self._screen.note(f"waits for an answer, since nobody is here: {asked.question}", "waiting")
+            return None
+        if self._read is None:
+            return ""
+        self._screen.question(Act("waiting", one_line(asked.question), ""), _told(asked))
+        self._screen.pause()
+        default = "" if asked.default is None else f" [{cut(one_line(asked.default), LONGEST_NAME)}]"
+        try:
+            line = self._read(f"answer{default}: ")
+        except KeyboardInterrupt:
+            line = None
+        if line is None:
+            raise Cancelled
+        return line
+
+    def decide(self, asked: ApprovalAsked) -> Verdict:
+        """The answer. Raises Cancelled, also at the end of the input and for Ctrl-C."""
         if self._read is None:
             self._screen.note(_nobody(asked), "waiting")
             return "deny"
@@ -59,8 +84,10 @@ class Consent:
             try:
                 line = self._read(prompt)
             except KeyboardInterrupt:
-                return "cancel"
+                line = None
             answer = "cancel" if line is None else ANSWERS.get(line.strip().lower())
+            if answer == "cancel":
+                raise Cancelled
             if answer is not None and (offered or answer != "always"):
                 return answer
             prompt = short
@@ -87,6 +114,15 @@ class Consent:
         if one_line(whole) == whole and cells(whole) <= shutil.get_terminal_size().columns - ROOM:
             return []
         return [Line("same", line) for line in whole.rstrip().split("\n")]
+
+
+def _told(asked: QuestionAsked) -> list[Line]:
+    """The whole of a question that is longer than its line, then its choices."""
+    whole = asked.question.rstrip().split("\n")
+    lines = whole if len(whole) > 1 or cells(whole[0]) > shutil.get_terminal_size().columns - ROOM else []
+    return [
+        Line("same", line) for line in (*lines, *(f"{at}. {one_line(one)}" for at, one in enumerate(asked.choices, 1)))
+    ]
 
 
 def _choices(asked: ApprovalAsked, always: bool) -> str:

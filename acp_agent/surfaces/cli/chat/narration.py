@@ -18,6 +18,7 @@ from acp_agent.domain.events import (
     ToolRefused,
     ToolStarted,
 )
+from acp_agent.domain.events_person import QuestionAnswered, QuestionAsked
 from acp_agent.domain.message import ToolCall, Word
 from acp_agent.domain.tool import ToolResult
 from acp_agent.surfaces.cli.chat import diffs
@@ -71,6 +72,8 @@ class Narration:
                 self._thought(fact)
             case ToolStarted() | ToolFinished() | ToolRefused() | ApprovalAsked() as fact:
                 self._acted(fact)
+            case QuestionAsked() | QuestionAnswered() as fact:
+                self._inquired(fact)
             case CancelAsked():
                 self._cancelled = True
             case RunEnded() | Parked() as fact:
@@ -137,6 +140,17 @@ class Narration:
                     self._screen.plan(result.plan)
                 self._screen.busy("thinking")
 
+    def _inquired(self, fact: QuestionAsked | QuestionAnswered) -> None:
+        match fact:
+            case QuestionAsked():
+                self._screen.end_message()
+                self._titles[fact.call_id] = f"asked: {fact.question}"
+            case QuestionAnswered():
+                words = fact.text or "no answer"
+                title = self._titles.get(fact.call_id) or "asked"
+                self._screen.act(Act("running", title, words if fact.by == "person" else f"{fact.by}: {words}"), [])
+                self._screen.busy("thinking")
+
     def _guessed(self, tool: str, call_id: str) -> str:
         """The title of a call that never began."""
         arguments = self.arguments(call_id)
@@ -153,7 +167,7 @@ class Narration:
     def _stopped(self, fact: RunEnded | Parked) -> None:
         self._screen.end_message()
         match fact:
-            case Parked(waiting="approval"):
+            case Parked(waiting="approval" | "answer"):
                 return
             case Parked():
                 self._screen.note(f"waits ({fact.waiting}): {fact.detail}", "waiting")

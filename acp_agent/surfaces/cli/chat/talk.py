@@ -5,7 +5,7 @@ from itertools import groupby
 
 from acp_agent.config.settings import DEFAULT_ROLE, resolve_chain
 from acp_agent.domain.errors import AcpAgentError, ExitCode, UsageError
-from acp_agent.domain.events import Event, RunEnded, SessionChanged
+from acp_agent.domain.events import Event, Parked, RunEnded, SessionChanged
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.run import RunState
 from acp_agent.domain.session import DEFAULT
@@ -53,7 +53,9 @@ class Talk:
         turns: list[list[Event]] = [list(turn) for _, turn in groupby(self._room.told(), lambda event: event.stream_id)]
         for event in (event for turn in turns for event in turn):
             narration.fact(event)
-        if turns and not any(isinstance(event.data, RunEnded) for event in turns[-1]):
+        if turns and isinstance(last := turns[-1][-1].data, Parked) and last.waiting == "answer":
+            self._screen.note(f"the next message answers: {last.detail}", "waiting")
+        elif turns and not any(isinstance(event.data, RunEnded) for event in turns[-1]):
             self._screen.note("the last turn has not ended; the next message closes it, what it did stays", "waiting")
         self._screen.rest()
 

@@ -13,10 +13,11 @@ import anyio
 
 from acp_agent.domain.errors import ExitCode
 from acp_agent.domain.events import ApprovalAsked, Event
+from acp_agent.domain.events_person import QuestionAsked
 from acp_agent.domain.message import Word
 from acp_agent.domain.run import RunState
-from acp_agent.runs.conversations import Turn, Verdict
-from acp_agent.surfaces.cli.chat.consent import Consent
+from acp_agent.runs.conversations import Person, Turn, Verdict
+from acp_agent.surfaces.cli.chat.consent import Cancelled, Consent
 from acp_agent.surfaces.cli.chat.echo import Echo
 from acp_agent.surfaces.cli.chat.narration import Narration
 from acp_agent.surfaces.cli.chat.room import Room
@@ -32,16 +33,17 @@ class Left(Exception):
 
 
 class Question:
-    """An approval on its way from the agent's thread to the person and back."""
+    """An approval, or a question of the agent, on its way from the agent's thread to the person and back."""
 
-    def __init__(self, asked: ApprovalAsked) -> None:
+    def __init__(self, asked: ApprovalAsked | QuestionAsked) -> None:
         self.asked = asked
         self.verdict: Verdict = "deny"
+        self.reply: str | None = None
         self.answered = anyio.Event()
 
 
 class Conduct:
-    """Carries one prompt out and shows it. The main thread runs everything here but `_prompt` and `_ask`."""
+    """Carries one prompt out and shows it. The main thread runs everything here but `_prompt`, `_ask` and `_reply`."""
 
     def __init__(self, room: Room, screen: Screen, narration: Narration, consent: Consent, echo: Echo) -> None:
         self._room = room
@@ -80,7 +82,7 @@ class Conduct:
     async def _prompt(self, text: str) -> RunState | None:
         with anyio.CancelScope() as self._scope:
             return await self._room.app.conversations.prompt(
-                self._room.session, text, self._turn, self._news.put, self._ask
+                self._room.session, text, self._turn, self._news.put, Person(self._ask, self._reply)
             )
         return None
 
@@ -89,6 +91,12 @@ class Conduct:
         self._news.put(question)
         await question.answered.wait()
         return question.verdict
+
+    async def _reply(self, asked: QuestionAsked) -> str | None:
+        question = Question(asked)
+        self._news.put(question)
+        await question.answered.wait()
+        return question.reply
 
     def _follow(self) -> None:
         """Show what happens until the turn is over."""
@@ -113,12 +121,16 @@ class Conduct:
 
     def _decide(self, question: Question) -> None:
         with handled(signal.default_int_handler), self._echo.on():
-            answer = self._consent.decide(question.asked)
-        if answer == "cancel":
-            self._cancel()
-        else:
-            question.verdict = answer
-            self._room.portal.start_task_soon(question.answered.set)
+            try:
+                match question.asked:
+                    case ApprovalAsked() as asked:
+                        question.verdict = self._consent.decide(asked)
+                    case QuestionAsked() as asked:
+                        question.reply = self._consent.reply(asked)
+            except Cancelled:
+                self._cancel()
+                return
+        self._room.portal.start_task_soon(question.answered.set)
 
     def _cancel(self) -> None:
         if self._is_cancelled:

@@ -1,0 +1,48 @@
+"""What a fact changes in the open calls of a run and in what its model is told: the small steps of the fold."""
+
+from typing import TYPE_CHECKING
+
+from acp_agent.domain.message import ToolMessage, UserMessage
+from acp_agent.domain.taint import taint_of
+from acp_agent.domain.tool import ToolResult, result_text
+
+if TYPE_CHECKING:
+    from acp_agent.domain.run import RunState
+
+Changes = dict[str, object]
+
+
+def call_changed(state: "RunState", call_id: str, **changes: object) -> Changes:
+    """One open call with other fields."""
+    return {
+        "calls": tuple(
+            open_call.model_copy(update=changes) if open_call.call.call_id == call_id else open_call
+            for open_call in state.calls
+        )
+    }
+
+
+def call_closed(state: "RunState", call_id: str, result: ToolResult) -> Changes:
+    """A call has its result: the model reads it, and what it showed or touched is known from now on."""
+    closed = next((open_call.call for open_call in state.calls if open_call.call.call_id == call_id), None)
+    if closed is None:
+        return {}
+    answer = ToolMessage(call_id=call_id, name=closed.name, text=result_text(result))
+    calls = tuple(open_call for open_call in state.calls if open_call.call.call_id != call_id)
+    later = () if calls else state.told_later
+    return {
+        "calls": calls,
+        "messages": (*state.messages, answer, *later),
+        "told_later": state.told_later if calls else (),
+        "seen": {**state.seen, **result.seen},
+        "taint": state.taint | taint_of(result),
+        "plan": state.plan if result.plan is None else result.plan,
+        "loaded": (*(name for name in state.loaded if name not in result.loads), *result.loads),
+        "network": state.network.with_use(result.network),
+    }
+
+
+def told(state: "RunState", text: str) -> Changes:
+    """What the model is told besides; between a call and its result no provider takes another message."""
+    name = "told_later" if state.calls else "messages"
+    return {name: (*(state.told_later if state.calls else state.messages), UserMessage(text=text))}
