@@ -56,12 +56,13 @@ from acp_agent.tools.census import ignored_folders
 from acp_agent.tools.egress.network import Network
 from acp_agent.tools.egress.outlet import Outlet
 from acp_agent.tools.guard import open_tools
-from acp_agent.tools.mcp.servers import Servers, opened_servers
+from acp_agent.tools.mcp.servers import opened_servers
 from acp_agent.tools.preference import prefers_patches
 from acp_agent.tools.registry import Tool
 from acp_agent.tools.sandbox.model import Sandbox
 from acp_agent.tools.skills import skill_tools
 from acp_agent.tools.snapshots import ShadowSnapshots
+from acp_agent.tools.workbench import Workbenches, with_lent
 
 if TYPE_CHECKING:
     from acp_agent.fleet.batches import Batches
@@ -92,6 +93,7 @@ class App:
     places: GitWorkplaces
     hooks: Hooks
     tools: ToolsOf
+    workbenches: Workbenches
     uses_login: bool = False
 
     @cached_property
@@ -180,7 +182,7 @@ def _tools(
     settings: Settings,
     environ: Mapping[str, str],
     network: Network,
-    started: Servers,
+    benches: Workbenches,
 ) -> ToolsOf:
     table = settings.table
     declared, missing = tools_declared(table.tools, environ, table.egress)
@@ -195,6 +197,8 @@ def _tools(
         place = Path(request.workplace.root) / request.workplace.subdir
         state = state_dir(environ)
         servers = await anyio.to_thread.run_sync(servers_for, table.mcp, place, environ, state, table.egress)
+        if request.attended:
+            servers = with_lent(servers, benches.of(request.session_id).servers)
         redact.learn(secret for server in servers for secret in server.secrets)
         outlet = Outlet(network, AllowList.of(request.egress))
         folders = tuple(Path(skill.folder) for skill in request.skills)
@@ -212,7 +216,7 @@ def _tools(
             extra=(*skill_tools(request.skills, activate), *_fetch(outlet, redact), *searching, *extra),
             lines=tuple(missing),
             patches=prefers_patches(request.models),
-            source=started.open(servers, Path(path), attended=request.attended, read_only=request.read_only),
+            source=benches.started.open(servers, Path(path), attended=request.attended, read_only=request.read_only),
             gates=tuple(gate.run for gate in request.gates),
             protect=request.protect,
             private=settings.private,
@@ -313,17 +317,17 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
             journal = StoredJournal(location, crash=_crash_points(environ), redact=redact)
             await stack.enter_async_context(journal)
             network = Network(private=private_hosts(settings))
-            servers = await stack.enter_async_context(opened_servers(state_dir(environ), sandbox, network))
+            servers = opened_servers(state, sandbox, network)
+            benches = Workbenches(await stack.enter_async_context(servers))
             places = GitWorkplaces(SandboxedCommands(sandbox, redact), SandboxedCommands(sandbox, redact, network=True))
-            snapshots = ShadowSnapshots(state_dir(environ), environ)
-            tools = _tools(redact, sandbox, settings, environ, network, servers)
+            tools = _tools(redact, sandbox, settings, environ, network, benches)
             hooks = _hooks(settings, environ, redact, sandbox)
             allowances = Allowances(journal)
-            policy = _policy(settings, allowances)
-            runner = Runner(Parts(journal, gateway, tools, places, snapshots, bus, hooks, redact, policy))
+            watched = (bus, hooks, redact, _policy(settings, allowances))
+            runner = Runner(Parts(journal, gateway, tools, places, ShadowSnapshots(state, environ), *watched))
             engine = LocalEngine(journal, runner, owner_of_this_process())
             models = Models(settings, environ, gateway)
-            parts = (settings, journal, runner, engine, models, bus, allowances, redact, places, hooks, tools)
+            parts = (settings, journal, runner, engine, models, bus, allowances, redact, places, hooks, tools, benches)
             yield App(environ, cwd, *parts, uses_login=environ is not started_with)
     finally:
         with anyio.CancelScope(shield=True):

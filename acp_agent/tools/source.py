@@ -1,6 +1,6 @@
 """Tools that come and go while a run goes on, such as those of MCP servers."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from acp_agent.tools.registry import Tool
@@ -29,6 +29,10 @@ class Source(Protocol):
         """Lines for the model about tools that it is not shown."""
         ...
 
+    async def report(self, tell: Callable[[str, str], None]) -> None:
+        """Tell the name of each that cannot bring its tools, and why; returns when all have settled."""
+        ...
+
     def release(self) -> None:
         """The run is over, or waits."""
         ...
@@ -54,6 +58,9 @@ class NoSource:
     def notes(self) -> tuple[str, ...]:
         """None."""
         return ()
+
+    async def report(self, tell: Callable[[str, str], None]) -> None:
+        """Nobody fails."""
 
     def release(self) -> None:
         """Nothing is held."""

@@ -3,10 +3,10 @@
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import anyio
@@ -29,9 +29,11 @@ from acp_agent.surfaces.acp.options import (
     option_change,
     options_of,
 )
+from acp_agent.surfaces.acp.servers import servers_of
 from acp_agent.surfaces.acp.turn import TurnOnTheWire
 from acp_agent.surfaces.acp.turns import LiveTurn, Turns
 from acp_agent.surfaces.acp.updates import Narrator
+from acp_agent.tools.workbench import Workbench
 
 ACTOR = "editor"
 PAGE = 50
@@ -79,7 +81,7 @@ class Agent:
         await self._admit(asked.cwd)
         session_id = await self.app.sessions.start(SessionStarted(cwd=asked.cwd), ACTOR)
         state = await self.app.sessions.state(session_id)
-        await self._tell_commands(call, state)
+        await self._open(call, state, asked.mcp_servers)
         return {"sessionId": session_id, **await self._setup(state)}
 
     async def fork(self, asked: params.ForkSession, call: Call) -> dict[str, Any]:
@@ -87,7 +89,7 @@ class Agent:
         state = await self._state(asked.session_id)
         await self._admit(asked.cwd)
         forked = await self.app.sessions.state(await self.app.conversations.fork(state, asked.cwd))
-        await self._tell_commands(call, forked)
+        await self._open(call, forked, asked.mcp_servers)
         return {"sessionId": forked.session_id, **await self._setup(forked)}
 
     async def _admit(self, cwd: str) -> None:
@@ -104,7 +106,7 @@ class Agent:
         narrator, told = await self._replay(state, call.session(state.session_id), live)
         if live is not None:
             live.take_over(call.client, narrator, told)
-        await self._tell_commands(call, state)
+        await self._open(call, state, asked.mcp_servers)
         return await self._setup(state)
 
     async def _replay(
@@ -136,7 +138,7 @@ class Agent:
         state = await self._state(asked.session_id, asked.cwd)
         if (live := self._orphan(state.session_id)) is not None:
             live.take_over(call.client)
-        await self._tell_commands(call, state)
+        await self._open(call, state, asked.mcp_servers)
         return await self._setup(state)
 
     async def list(self, asked: params.ListSessions, call: Call) -> dict[str, Any]:
@@ -162,10 +164,12 @@ class Agent:
         """Nothing is kept open for a session but its turn, which is cancelled."""
         await self._state(asked.session_id)
         await self._cancel_turn(asked.session_id, call)
+        self.app.workbenches.take_back(asked.session_id)
 
     async def delete(self, asked: params.DeleteSession, call: Call) -> None:
         """Take the session out of lists; an unknown one is gone already."""
         await self._cancel_turn(asked.session_id, call)
+        self.app.workbenches.take_back(asked.session_id)
         await self.app.sessions.delete(asked.session_id, ACTOR)
 
     async def prompt(self, asked: params.Prompt, call: Call) -> dict[str, Any]:
@@ -207,6 +211,13 @@ class Agent:
             update = {"sessionUpdate": "current_mode_update", "currentModeId": state.mode.value}
             call.client.session(state.session_id).update(update)
         return {"configOptions": options_of(state, choices)}
+
+    async def _open(self, call: Call, state: SessionState, servers: Sequence[params.McpServer]) -> None:
+        """What every way into a session does: take what the client lends, and say what a prompt may begin with."""
+        bench = Workbench(servers_of(servers))
+        self.app.redact.learn(secret for server in bench.servers for secret in server.secrets)
+        self.app.workbenches.lend(state.session_id, Path(state.cwd), bench)
+        await self._tell_commands(call, state)
 
     async def _tell_commands(self, call: Call, state: SessionState) -> None:
         """What a prompt may begin with: the skills there are. It goes out once the answer has announced the session."""

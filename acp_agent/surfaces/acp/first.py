@@ -105,7 +105,7 @@ def initialize_result(parameters: Mapping[str, object], environ: Mapping[str, st
                 "audio": False,
                 "embeddedContext": True,
             },
-            "mcpCapabilities": {"http": False, "sse": False},
+            "mcpCapabilities": {"http": True, "sse": False},
             "sessionCapabilities": {"list": {}, "resume": {}, "close": {}, "delete": {}, "fork": {}},
             "auth": {"logout": {}},
         },

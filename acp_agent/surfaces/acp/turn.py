@@ -48,6 +48,7 @@ class TurnOnTheWire:
             await self._name(title_of(self.app.redact(text)))
         async with anyio.create_task_group() as group:
             group.start_soon(self._heed)
+            group.start_soon(self.app.workbenches.report, self.session.session_id, self._tell_failed)
             turn, person = self.live.turn, Person(self._permission, partial(answer_of, self.live))
             state = await self.app.conversations.prompt(self.session, text, turn, self.live.tell, person)
             group.cancel_scope.cancel()
@@ -58,6 +59,12 @@ class TurnOnTheWire:
     async def _heed(self) -> None:
         await self.call.cancelled.wait()
         await self.app.conversations.cancel(self.live.turn)
+
+    def _tell_failed(self, server: str, problem: str) -> None:
+        """An MCP server of the editor cannot be used: the person who named it can mend that."""
+        words = self.app.redact(f"*The MCP server {server} is not available: {problem}*\n\n")
+        content = {"type": "text", "text": words}
+        self.live.say({"sessionUpdate": "agent_message_chunk", "messageId": f"mcp-{server}", "content": content})
 
     async def _name(self, title: str) -> None:
         """The first prompt names the session."""

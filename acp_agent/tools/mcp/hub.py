@@ -1,6 +1,6 @@
 """The MCP servers of this process: started when a run wants them, shared where they can be, ended after the last."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -191,6 +191,20 @@ class Offer:
         if starting := self._starting():
             lines.append(f"MCP servers that still start: {', '.join(starting)}. find_tools waits for them.")
         return (*lines, *self._unseen())
+
+    async def report(self, tell: Callable[[str, str], None]) -> None:
+        """Tell the name of each server that cannot be used, and why; returns when all have settled."""
+
+        async def one(link: Link) -> None:
+            await link.settled()
+            if link.status == "failed":
+                tell(link.server.name, link.problem)
+
+        for name, problem in self._problems.items():
+            tell(name, problem)
+        async with anyio.create_task_group() as group:
+            for use in self._uses:
+                group.start_soon(one, use.link)
 
     def standing(self) -> list[tuple[Link, tuple[str, ...]]]:
         """Every link of the run, and its tools that are withheld."""
