@@ -107,6 +107,12 @@ class UserBudget(Table):
     per_month: Money | None = None
 
 
+class Queue(Table):
+    """How much work may wait."""
+
+    max_runs: Count = 10_000
+
+
 class Sandbox(Table):
     """How commands are fenced in: `required` refuses to run them without a sandbox."""
 
@@ -146,6 +152,7 @@ class SettingsTable(Table):
     roles: dict[Name, Role] = Field(default_factory=dict)
     budget: UserBudget = Field(default_factory=UserBudget)
     limits: UserLimits = Field(default_factory=UserLimits)
+    queue: Queue = Field(default_factory=Queue)
     tools: dict[Text, DeclaredToolTable] = Field(default_factory=dict)
     mcp: dict[Name, ToolServer] = Field(default_factory=dict)
     sandbox: Sandbox = Field(default_factory=Sandbox)

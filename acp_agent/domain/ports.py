@@ -1,7 +1,7 @@
 """The Protocols that packages of one row need from each other; `app` hands each the others behind them."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from acp_agent.domain.base import Frozen
 from acp_agent.domain.budget import Cap, Quote, Reservation, Settlement
@@ -13,6 +13,11 @@ from acp_agent.domain.request import Gate, Workplace
 from acp_agent.domain.session import SessionSummary
 from acp_agent.domain.tool import Intent, ToolResult, ToolSpec
 from acp_agent.domain.weight import Weight
+
+Urgency = Literal["person", "batch", "loop"]
+"""Who waits for a reply: somebody in an editor or a terminal, a batch, or a loop."""
+URGENCIES: tuple[Urgency, ...] = ("person", "batch", "loop")
+"""The most urgent first."""
 
 
 class ModelRequest(Frozen):
@@ -31,6 +36,7 @@ class ModelRequest(Frozen):
     known_tokens: int = 0
     known_messages: int = 0
     timeout: float = 120.0
+    urgency: Urgency = "batch"
 
 
 class Model(Protocol):

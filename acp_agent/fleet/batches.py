@@ -89,7 +89,16 @@ class Batches:
         return plan.with_warnings((*warnings, *found.warnings, *unused))
 
     async def start(self, plan: Plan, actor: str = "cli") -> str:
-        """Put the batch and its runs on record as queued, in one transaction; returns the batch's id."""
+        """Put the batch and its runs on record as queued, in one transaction; returns the batch's id.
+
+        Raises Refused where more work waits already than `[queue] max_runs` lets wait.
+        """
+        most = self.models.settings.table.queue.max_runs
+        with Reads(database_location(self.environ)) as reads:
+            waiting = reads.open_runs()
+        if waiting + len(plan.items) > most:
+            what = f"{waiting} runs are queued or running, and {len(plan.items)} more would be over {most}"
+            raise Refused(what, hint="let some end, or raise max_runs under [queue] in config.toml")
         await self.journal.create(streams(plan), actor)
         return plan.batch_id
 

@@ -5,8 +5,6 @@ from contextlib import AsyncExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import anyio
-
 from acp_agent.domain.budget import Quote
 from acp_agent.domain.errors import ModelError, ModelFault, UsageError
 from acp_agent.domain.message import Reply, Usage, Word
@@ -15,6 +13,7 @@ from acp_agent.llm.demonstration import is_demonstration
 from acp_agent.llm.lean import LeanAdapter
 from acp_agent.llm.prices import PriceTable
 from acp_agent.llm.provider import ModelPrice, Provider, split_model
+from acp_agent.llm.slots import Slots
 from acp_agent.llm.tokens import cost_of, quote_of
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class Gateway:
         self._prices = prices
         self._lean = LeanAdapter()
         self._made = AsyncExitStack()
-        self._slots: dict[str, anyio.CapacityLimiter] = {}
+        self._slots: dict[str, Slots] = {}
 
     async def reply(self, request: ModelRequest, on_word: Callable[[Word], None]) -> Reply:
         """The whole reply; `on_word` sees it as it streams. Raises ModelError. Waits for a slot of the provider."""
@@ -48,7 +47,7 @@ class Gateway:
         if is_demonstration(request.model):
             return await self._embedded.reply(request, on_word)
         adapter = self._lean if provider.is_lean else self._litellm
-        async with self._slot(provider):
+        async with self._slot(provider).one(request.urgency):
             return await adapter.reply(provider, model, request, on_word)
 
     def quote(self, request: ModelRequest) -> Quote:
@@ -102,7 +101,7 @@ class Gateway:
             self._providers[name] = Provider(name=name, redact=self._redact)
         return self._providers[name], rest
 
-    def _slot(self, provider: Provider) -> anyio.CapacityLimiter:
+    def _slot(self, provider: Provider) -> Slots:
         if provider.name not in self._slots:
-            self._slots[provider.name] = anyio.CapacityLimiter(provider.max_concurrent)
+            self._slots[provider.name] = Slots(provider.max_concurrent)
         return self._slots[provider.name]

@@ -61,6 +61,7 @@ class Thinking:
             effort=run.effort,
             known_tokens=tokens,
             known_messages=messages,
+            urgency="person" if run.attended else "loop" if run.loop_id else "batch",
         )
 
     async def _pause(self, delay: float) -> bool:

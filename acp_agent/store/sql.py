@@ -171,6 +171,8 @@ WHERE id = :id AND status = 'ended'"""
 
 OPEN_RUN_OF_BATCH = "SELECT 1 FROM acp_run WHERE batch_id = :id AND status <> 'ended' LIMIT 1"
 
+OPEN_RUNS = "SELECT COUNT(*) FROM acp_run WHERE tenant = :tenant AND status IN ('queued', 'running')"
+
 NEW_SESSION = """
 INSERT INTO acp_session (id, tenant, cwd, title, deleted, created_at, updated_at)
 VALUES (:id, :tenant, :cwd, :title, FALSE, :now, :now) ON CONFLICT (id) DO UPDATE SET updated_at = :now"""

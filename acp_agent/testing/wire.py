@@ -90,7 +90,9 @@ def usage_of(request: Request, step: Step) -> dict[str, Any] | None:
     if step.usage is None:
         return None
     usage: dict[str, Any] = _computed_usage(request, step) if step.usage == "computed" else dict(step.usage)
-    usage.setdefault("total_tokens", usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0))
+    counts = [usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)]
+    if "total_tokens" not in usage and all(isinstance(number, int) for number in counts):
+        usage["total_tokens"] = sum(counts)
     if step.cached_tokens:
         usage["prompt_tokens_details"] = {"cached_tokens": step.cached_tokens}
     return usage

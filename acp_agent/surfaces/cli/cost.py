@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from acp_agent.config.paths import database_path
+from acp_agent.config.paths import database_location
 from acp_agent.config.person import person_name
 from acp_agent.domain.errors import ExitCode, NothingSelected, UsageError
 from acp_agent.fleet.costs import BY, Call, spending, whole
@@ -38,7 +38,7 @@ STREAMS = ("run", "batch", "loop")
 def cost(by: str, since: float | None, output: str) -> int:
     """Sum up what calls of models cost, by project, model, role, loop or day."""
     after = 0.0 if since is None else time.time() - since
-    with Reads(database_path(os.environ)) as reads:
+    with Reads(database_location(os.environ)) as reads:
         sums = spending((Call(*row) for row in reads.calls(after)), by)
     if not sums:
         raise NothingSelected("no model was called" + (" since then" if since else " yet"), hint="acp ps --all")
@@ -75,7 +75,7 @@ def budget() -> None:
 @options.as_json
 def show(everything: bool, output: str) -> int:
     """Show budgets. What is set aside belongs to calls under way, or to ones that were lost until their run goes on."""
-    with Reads(database_path(os.environ)) as reads:
+    with Reads(database_location(os.environ)) as reads:
         found = [row for row in reads.budgets() if not row.scope.startswith("blast:")]
     rows = [row for row in _with_caps(found) if everything or _is_current(row)]
     if output == "json":
@@ -152,7 +152,7 @@ async def _set(scope: str, cap: float | None) -> int:
 
     async with open_journal(os.environ) as journal:
         await tell(journal, BUDGETS, BudgetSet(scope=scope, cap=cap), f"cli:{person_name()}")
-    with Reads(database_path(os.environ)) as reads:
+    with Reads(database_location(os.environ)) as reads:
         return sum(run.waiting_for == "budget" for run in reads.runs(status="waiting", limit=10_000))
 
 
@@ -161,7 +161,7 @@ def _meant(scope: str) -> str:
     kind, _, name = scope.partition(":")
     if scope in PLAIN or (kind in NAMED and name):
         return scope
-    with Reads(database_path(os.environ)) as reads:
+    with Reads(database_location(os.environ)) as reads:
         found = [one for one in reads.find(name if kind in STREAMS and name else scope) if one.kind in STREAMS]
     if len(found) == 1:
         return f"{found[0].kind}:{found[0].id}"
