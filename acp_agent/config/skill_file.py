@@ -80,6 +80,15 @@ def split(text: str) -> FrontMatter:
     raise BrokenSkill(f"the front matter has no closing {FENCE}", 1, f"end it with a line {FENCE}")
 
 
+def front_matter(text: str) -> tuple[dict[str, str], str]:
+    """The texts of a front matter, if there is any, and the body. Raises BrokenSkill for one that cannot be read."""
+    if not text.lstrip("\ufeff").startswith(FENCE):
+        return {}, text
+    parts = split(text)
+    values = _lenient(parts)
+    return {key: _text_of(values, key) for key in values}, parts.body
+
+
 def load(folder: Path, text: str) -> SkillFile | str:
     """The skill of a SKILL.md, read leniently; where it cannot be used at all, why."""
     try:

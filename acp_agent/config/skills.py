@@ -34,7 +34,7 @@ def places(cwd: Path | None, environ: Mapping[str, str]) -> list[Place]:
     own = (config_dir(environ) / "skills", home / ".agents" / "skills")
     found = []
     if cwd is not None:
-        top = _top(cwd)
+        top = top_of(cwd)
         for folder in (cwd, *cwd.parents):
             # In a home directory that is a repository, the user's skills are still the user's.
             found += [Place(folder / name, "project", top) for name in PROJECT_FOLDERS if folder / name not in own]
@@ -138,8 +138,8 @@ def _read(file: Path) -> str:
     return data.decode("utf-8-sig")
 
 
-def _top(cwd: Path) -> Path:
-    """The repository's first folder, or `cwd` outside of any."""
+def top_of(cwd: Path) -> Path:
+    """The first folder of the repository that `cwd` lies in, or `cwd` outside of any."""
     return next((folder for folder in (cwd, *cwd.parents) if (folder / ".git").exists()), cwd)
 
 

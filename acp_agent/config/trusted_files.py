@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from acp_agent.config.command_files import files_of_project, is_command_file, trusted_text
 from acp_agent.config.commands import Command, loop_commands
 from acp_agent.config.paths import PROJECTS_FILE, shown_path
 from acp_agent.config.problem import FileError, Problem
@@ -17,7 +18,7 @@ SERVERS_FILE = ".mcp.json"
 
 
 def files_of(path: Path) -> list[Path]:
-    """`path` itself, or of a folder its projects.toml, loops/*.md, loops/*.toml, .mcp.json and skills, as there are.
+    """`path` itself, or of a folder its projects.toml, loops/*.md, loops/*.toml, .mcp.json, skills and commands.
 
     A folder that is a skill stands for that skill.
     """
@@ -26,21 +27,25 @@ def files_of(path: Path) -> list[Path]:
     if (path / SKILL_FILE).is_file():
         return [path / SKILL_FILE]
     loops = sorted(file for file in (path / LOOPS_FOLDER).glob("*") if file.suffix in LOOP_SUFFIXES)
-    named = (path / PROJECTS_FILE, *loops, path / SERVERS_FILE, *skills_of_project(path))
+    named = (path / PROJECTS_FILE, *loops, path / SERVERS_FILE, *skills_of_project(path), *files_of_project(path))
     found = [file for file in named if file.is_file()]
     if not found:
-        what = f"{shown_path(path)}: has no {PROJECTS_FILE}, {LOOPS_FOLDER}/, {SERVERS_FILE} or skills to trust"
+        what = (
+            f"{shown_path(path)}: has no {PROJECTS_FILE}, {LOOPS_FOLDER}/, {SERVERS_FILE}, skills or commands to trust"
+        )
         raise UsageError(what, hint="acp init writes a projects.toml")
     return found
 
 
 def commands_of(file: Path) -> tuple[Command, ...]:
-    """The commands of a projects.toml, a loop or a .mcp.json, or a skill as it stands.
+    """The commands of a projects.toml, a loop or a .mcp.json, or a skill or a command file as it stands.
 
     Raises UsageError if it is none of them or broken.
     """
     if file.name == SKILL_FILE:
         return skill_commands(file)
+    if is_command_file(file):
+        return trusted_text(file)
     if file.name == SERVERS_FILE:
         return _server_commands(file)
     if file.parent.name == LOOPS_FOLDER and file.suffix in LOOP_SUFFIXES:

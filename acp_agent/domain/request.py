@@ -53,6 +53,8 @@ class RunRequest(Frozen):
     `skills` are those on offer, as they were found at the start, `hooks` those of the project, `rules` of its own file,
     which only tighten, and `tags` its tags.
 
+    `said` is what a person typed, where a command file made the prompt of it.
+
     A run of a loop names it (`loop_id`) and its `iteration`. `blast` is how far it may reach, `protect_ignored` keeps
     commands from writing to folders that git ignores, `protect` are globs of files that are protected as those that
     govern are.
@@ -83,6 +85,7 @@ class RunRequest(Frozen):
     setup: str | None = None
     gates: tuple[Gate, ...] = ()
     title: str = ""
+    said: str = ""
     attended: bool = False
     egress: tuple[str, ...] = ()
     lookup: Lookup = "none"

@@ -134,6 +134,16 @@ class Undo:
             plan = await anyio.to_thread.run_sync(partial(_plan, kept, root, lines))
             return await self._carry_out(run_id, state, plan, Undone(redone=True), skip, lines)
 
+    async def of_session(self, session_id: str, *, back: bool = False) -> Outcome:
+        """Take back what the newest run of a session with changes did, or bring the last undo back.
+
+        Raises NothingSelected where there is none, and what `undo` and `redo` raise.
+        """
+        run_id = await (self.last_undone_of(session_id) if back else self.last_of(session_id))
+        if run_id is None:
+            raise NothingSelected(f"nothing in this session {'was undone' if back else 'is left to undo'}")
+        return await (self.redo(run_id) if back else self.undo(run_id, UndoAsk()))
+
     async def last_of(self, session_id: str) -> str | None:
         """The newest run of a session that has changes left to take back."""
         for run_id in reversed(await self.journal.runs_of(session_id)):

@@ -15,6 +15,7 @@ import anyio.to_thread
 
 from acp_agent.config.egress import granted
 from acp_agent.config.limits_tables import run_limits
+from acp_agent.config.offered_commands import CommandFiles, find_commands
 from acp_agent.config.session_hooks import hooks_for
 from acp_agent.config.settings import Settings
 from acp_agent.config.settings_tables import Role
@@ -22,7 +23,7 @@ from acp_agent.config.skills import Skills, find_skills
 from acp_agent.config.window_caps import window_caps
 from acp_agent.domain.always import allowance_of
 from acp_agent.domain.approving import has_approved
-from acp_agent.domain.budget import Limits
+from acp_agent.domain.budget import Limits, Spent
 from acp_agent.domain.errors import Refused, UsageError
 from acp_agent.domain.events import ApprovalAsked, CancelAsked, Event
 from acp_agent.domain.events_person import QuestionAnswered, QuestionAsked
@@ -39,11 +40,12 @@ from acp_agent.runs.bus import Bus, Subscription
 from acp_agent.runs.holding import stopped
 from acp_agent.runs.instructions import instructions_for
 from acp_agent.runs.models import Models
+from acp_agent.runs.past import Past, after
 from acp_agent.runs.port import Engine
 from acp_agent.runs.project_rules import project_policy
 from acp_agent.runs.runner import Runner
 from acp_agent.runs.sessions import Sessions
-from acp_agent.runs.skills import chosen_skill
+from acp_agent.runs.skills import chosen_skill, named_in
 
 T = TypeVar("T")
 Verdict = Literal["allow", "always", "deny"]
@@ -169,11 +171,13 @@ class Conversations:
         if chain is None:
             chain = (await self.models.found()).models
         found = await anyio.to_thread.run_sync(self.skills, session.cwd)
+        prompt = await self._meant(text, session.cwd, found)
         hooks = await anyio.to_thread.run_sync(hooks_for, Path(session.cwd), self.models.environ)
         said = await anyio.to_thread.run_sync(project_policy, Path(session.cwd), self.models.environ)
         return RunRequest(
-            prompt=text,
+            prompt=prompt,
             title=title_of(text),
+            said=text if prompt != text else "",
             workplace=Workplace(kind="inplace", root=session.cwd),
             models=chain,
             session_id=session.session_id,
@@ -199,6 +203,30 @@ class Conversations:
     def skills(self, cwd: str) -> Skills:
         """The skills on offer to a session that works in `cwd`. Reads files."""
         return find_skills(Path(cwd), self.models.environ, self.settings.table.skills.disabled)
+
+    def commands(self, cwd: str) -> CommandFiles:
+        """The command files on offer to a session that works in `cwd`. Reads files."""
+        return find_commands(Path(cwd), self.models.environ)
+
+    async def spent(self, session_id: str) -> tuple[int, Past, Spent]:
+        """Turns, money and tokens of a session."""
+        past, tokens = Past(), Spent()
+        runs = await self.sessions.runs(session_id)
+        for run_id in runs:
+            state = await self.runner.state(run_id)
+            past = after(past, state)
+            tokens = Spent(
+                input_tokens=tokens.input_tokens + state.spent.input_tokens,
+                output_tokens=tokens.output_tokens + state.spent.output_tokens,
+            )
+        return len(runs), past, tokens
+
+    async def _meant(self, text: str, cwd: str, skills: Skills) -> str:
+        """The prompt that a text stands for: a command file's, where it begins with one's name and with no skill's."""
+        if not text.lstrip().startswith("/") or named_in(text, skills.entries) is not None:
+            return text
+        found = (await anyio.to_thread.run_sync(self.commands, cwd)).named_in(text)
+        return text if found is None else found[0].prompt(found[1])
 
     def _limits(self, role: Role, chain: tuple[str, ...]) -> Limits:
         """What a run of that role may use. Raises Refused where its cap cannot be kept, for want of a price."""

@@ -171,7 +171,7 @@ def test_a_folder_stands_for_its_projects_its_loops_and_its_servers(folder: Path
         ("loops/a.md", "+++\n\nx =\n+++\n", "loops/a.md:3: broken TOML: Invalid value"),
         (".mcp.json", "{\n", ".mcp.json:2: broken JSON: Expecting property name enclosed in double quotes, column 1"),
         (".mcp.json", "[]", ".mcp.json: mcpServers: should be a table of servers"),
-        ("empty/x", "", "empty: has no projects.toml, loops/, .mcp.json or skills to trust"),
+        ("empty/x", "", "empty: has no projects.toml, loops/, .mcp.json, skills or commands to trust"),
     ],
 )
 def test_what_cannot_be_trusted_is_told_and_stores_nothing(

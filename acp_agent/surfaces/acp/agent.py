@@ -17,6 +17,7 @@ from acp_agent.config.login import forget_login
 from acp_agent.domain.errors import UsageError
 from acp_agent.domain.events import SessionStarted
 from acp_agent.domain.session import SessionState
+from acp_agent.runs.ids import new_id
 from acp_agent.surfaces.acp import params
 from acp_agent.surfaces.acp.call import Call, Client, Method, SessionUpdates
 from acp_agent.surfaces.acp.faults import AuthRequired, InvalidParams, NotFound
@@ -30,6 +31,7 @@ from acp_agent.surfaces.acp.options import (
     options_of,
 )
 from acp_agent.surfaces.acp.servers import servers_of
+from acp_agent.surfaces.acp.slash import Offer, Slash, command_in
 from acp_agent.surfaces.acp.turn import TurnOnTheWire
 from acp_agent.surfaces.acp.turns import LiveTurn, Turns
 from acp_agent.surfaces.acp.updates import Narrator
@@ -176,10 +178,26 @@ class Agent:
         """One turn."""
         state = await self._state(asked.session_id)
 
+        command = command_in(asked.prompt)
+
         async def work(live: LiveTurn) -> dict[str, Any]:
+            if command is not None:
+                return await self._obey(state, live, *command)
             return await TurnOnTheWire(self.app, state, live, call, self._window).hold(asked.prompt)
 
         return await self.turns.hold(state.session_id, call, work)
+
+    async def _obey(self, state: SessionState, live: LiveTurn, name: str, argument: str) -> dict[str, Any]:
+        """A turn without a model: a command of ours, and what came of it in words."""
+        choices = await self._known_choices()
+        said = await Slash(self.app, state, choices, ACTOR).obey(name, argument)
+        content = {"type": "text", "text": said.text}
+        live.say({"sessionUpdate": "agent_message_chunk", "messageId": new_id("m"), "content": content})
+        if said.state is not None:
+            live.say({"sessionUpdate": "config_option_update", "configOptions": options_of(said.state, choices)})
+            if said.state.mode is not state.mode:
+                live.say({"sessionUpdate": "current_mode_update", "currentModeId": said.state.mode.value})
+        return {"stopReason": "end_turn"}
 
     async def cancel(self, session_id: str, client: Client) -> None:
         """End a turn that `client` took over; its own are cancelled by the connection."""
@@ -220,14 +238,9 @@ class Agent:
         await self._tell_commands(call, state)
 
     async def _tell_commands(self, call: Call, state: SessionState) -> None:
-        """What a prompt may begin with: the skills there are. It goes out once the answer has announced the session."""
-        found = await anyio.to_thread.run_sync(self.app.conversations.skills, state.cwd)
-        offered = [
-            {"name": skill.name, "description": skill.description, "input": {"hint": "what to do with it"}}
-            for skill in found.entries
-        ]
-        update = {"sessionUpdate": "available_commands_update", "availableCommands": offered}
-        call.client.session(state.session_id).update(update)
+        """What a prompt may begin with. It goes out once the answer has announced the session."""
+        offer = await Offer.at(self.app, state.cwd)
+        call.client.session(state.session_id).update(offer.update())
 
     async def _tell_options(self, updates: SessionUpdates, state: SessionState) -> None:
         options = options_of(state, await self._known_choices())

@@ -82,7 +82,8 @@ class Narrator:
         """What an editor is shown of a fact; most facts are nobody's business there."""
         match event.data:
             case RunStarted(request=request):
-                return [_text("user_message_chunk", request.prompt, event.stream_id)] if self._replay else []
+                said = request.said or request.prompt
+                return [_text("user_message_chunk", said, event.stream_id)] if self._replay else []
             case ModelCalled(call_id=call_id):
                 self._message, self._told = call_id, {"text": "", "reasoning": ""}
                 return []
@@ -98,8 +99,8 @@ class Narrator:
                 return self._questioned(fact)
             case RunEnded() as fact:
                 words, self._asked = ending(fact), ""
-                said = [_text("agent_message_chunk", words, f"{event.stream_id}-end")] if words else []
-                return [*self.close(), *said]
+                last = [_text("agent_message_chunk", words, f"{event.stream_id}-end")] if words else []
+                return [*self.close(), *last]
             case _:
                 return []
 

@@ -32,11 +32,8 @@ async def test_an_editor_is_told_of_skills_and_takes_one_up(desk_of: DeskOf) -> 
         session = await desk.session(editor)
         await settle(editor)
         (told_once,) = editor.transcript(session).updates
-        assert told_once["availableCommands"][0] == {
-            "name": "stamp",
-            "description": "Stamps.",
-            "input": {"hint": "what to do with it"},
-        }
+        stamp = {"name": "stamp", "description": "Stamps.", "input": {"hint": "what to do with it"}}
+        assert stamp in told_once["availableCommands"]
         await editor.prompt(session, "/stamp next")
     assert '<skill name="stamp">\nStamp it.\n</skill>' in desk.server.requests[-1].messages[0]["content"]
 

@@ -67,7 +67,7 @@ class Narration:
             case RunStarted(request=request):
                 self._cancelled, self._failure = False, ""
                 if self._replay:
-                    self._screen.said(request.prompt)
+                    self._screen.said(request.said or request.prompt)
             case ModelCalled() | ModelReplied() | ModelFailed() as fact:
                 self._thought(fact)
             case ToolStarted() | ToolFinished() | ToolRefused() | ApprovalAsked() as fact:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from acp_agent.app import App, open_app
+from acp_agent.config.offered_commands import CommandFiles
 from acp_agent.config.settings import DEFAULT_ROLE, resolve_chain
 from acp_agent.config.skills import Skills
 from acp_agent.domain.budget import Spent
@@ -17,8 +18,8 @@ from acp_agent.domain.errors import NothingSelected, UsageError
 from acp_agent.domain.events import Event, SessionChanged, SessionStarted
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.session import SessionState
-from acp_agent.fleet.undo import Outcome, UndoAsk
-from acp_agent.runs.past import Past, after
+from acp_agent.fleet.undo import Outcome
+from acp_agent.runs.past import Past
 from acp_agent.surfaces.cli.text import one_line
 
 R = TypeVar("R")
@@ -114,7 +115,13 @@ class Room:
 
     def spent(self) -> tuple[int, Past, Spent]:
         """Turns, money and tokens of the session."""
-        return self.call(self._spent)
+        if not self.session.session_id:
+            return 0, Past(), Spent()
+        return self.call(self.app.conversations.spent, self.session.session_id)
+
+    def commands(self) -> CommandFiles:
+        """The command files on offer here."""
+        return self.app.conversations.commands(self.session.cwd)
 
     async def _model(self) -> tuple[tuple[str, ...], str]:
         models, session = self.app.models, self.session
@@ -128,25 +135,11 @@ class Room:
             return chain, "ACP_MODEL"
         return chain, f"role {session.role}" if self.app.settings.role(session.role).model else "config.toml"
 
-    async def _spent(self) -> tuple[int, Past, Spent]:
-        past, tokens = Past(), Spent()
-        runs = await self.app.sessions.runs(self.session.session_id) if self.session.session_id else []
-        for run_id in runs:
-            state = await self.app.runner.state(run_id)
-            past = after(past, state)
-            tokens = Spent(
-                input_tokens=tokens.input_tokens + state.spent.input_tokens,
-                output_tokens=tokens.output_tokens + state.spent.output_tokens,
-            )
-        return len(runs), past, tokens
-
     async def _undone(self, back: bool) -> Outcome:
         session_id = self.session.session_id
-        undo = self.app.undo
-        run_id = await (undo.last_undone_of(session_id) if back else undo.last_of(session_id)) if session_id else None
-        if run_id is None:
-            raise NothingSelected(f"nothing in this session {'was undone' if back else 'is left to undo'}")
-        return await (undo.redo(run_id) if back else undo.undo(run_id, UndoAsk()))
+        if not session_id:
+            raise NothingSelected("nothing was said in this session yet")
+        return await self.app.undo.of_session(session_id, back=back)
 
     async def _found(self, name: str, directory: str | None) -> SessionState:
         cwd = None if directory is None else _directory(directory)

@@ -112,7 +112,8 @@ class Talk:
 
     def _skills(self) -> list[str]:
         if self._offered_skills is None:
-            self._offered_skills = [skill.name for skill in self._room.skills().entries]
+            skills = [skill.name for skill in self._room.skills().entries]
+            self._offered_skills = [*skills, *(command.name for command in self._room.commands().entries)]
         return self._offered_skills
 
     def _turn(self, text: str) -> int:
@@ -138,7 +139,8 @@ class Talk:
     def _help(self, argument: str) -> None:
         rows = [(f"/{name} {takes}".strip(), about) for name, (takes, about) in slash.COMMANDS.items()]
         taken_up = ", ".join(f"/{name}" for name in self._skills() if name not in slash.COMMANDS)
-        self._screen.listing([*rows, *slash.KEYS, ("Skills", f"Begin a message with one to take it up: {taken_up}")])
+        more = ("Skills and command files", f"Begin a message with one: {taken_up}")
+        self._screen.listing([*rows, *slash.KEYS, more])
 
     def _mode(self, argument: str) -> None:
         if not argument:
