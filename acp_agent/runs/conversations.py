@@ -330,7 +330,9 @@ class Conversations:
         """A new session in `cwd` with the conversation so far, without a turn that is under way; returns its id."""
         with suppress(Refused):
             async with self.engine.hold(session.session_id):
-                await self._close_interrupted(session.session_id)
+                # A question that waits for its answer stays a question of the old session.
+                if await self._waits(session.session_id) is None:
+                    await self._close_interrupted(session.session_id)
         return await self.sessions.fork(session, cwd, self.actor)
 
     async def _close_interrupted(self, session_id: str) -> None:
