@@ -57,6 +57,7 @@ from acp_agent.tools.egress.network import Network
 from acp_agent.tools.egress.outlet import Outlet
 from acp_agent.tools.guard import open_tools
 from acp_agent.tools.mcp.servers import opened_servers
+from acp_agent.tools.outputs import Outputs
 from acp_agent.tools.preference import prefers_patches
 from acp_agent.tools.registry import Tool
 from acp_agent.tools.sandbox.model import Sandbox
@@ -221,6 +222,7 @@ def _tools(
             protect=request.protect,
             private=settings.private,
             outlet=outlet,
+            outputs=Outputs.below(state),
         )
 
     return tools_of

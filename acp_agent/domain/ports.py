@@ -263,7 +263,7 @@ class Journal(Protocol):
         """The facts of a stream in order, those after `seq`."""
         ...
 
-    async def erase(self, stream_ids: Sequence[str], reason: str, actor: str) -> int:
+    async def erase(self, stream_ids: Sequence[str], reason: str, actor: str, *, dry_run: bool = False) -> int:
         """Erase what streams said, all of them or none; returns the number of payloads. Raises Refused."""
         ...
 

@@ -94,6 +94,13 @@ Origin = Literal["project", "command", "web", "mcp", "skill"]
 """Where the text of a result comes from. None of it is an instruction; that of strangers is least to be believed."""
 
 
+class Artifact(Frozen):
+    """A full output that was kept by its content's SHA-256; `size` in bytes."""
+
+    sha256: str
+    size: int
+
+
 class ToolResult(Frozen):
     """The one shape every tool answers in.
 
@@ -103,7 +110,8 @@ class ToolResult(Frozen):
     is the level in force for commands (`bwrap`, `landlock`, `none`), `confinement` what that meant. `exit_status` and
     `seconds` belong to commands. `origin` says where the output comes from, `network` which hosts a call that asked for
     any reached. `skill` is the one whose instructions `output` is. `tried` is what earlier tries of the call failed
-    with, oldest first; `loads` names tools whose schema the model is shown from now on.
+    with, oldest first; `loads` names tools whose schema the model is shown from now on. `artifact` is the whole of an
+    output that was cut.
     """
 
     status: ResultStatus
@@ -124,6 +132,7 @@ class ToolResult(Frozen):
     skill: SkillActivation | None = None
     tried: tuple[str, ...] = ()
     loads: tuple[str, ...] = ()
+    artifact: Artifact | None = None
 
 
 class PlanStep(Frozen):

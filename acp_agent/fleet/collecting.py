@@ -17,6 +17,7 @@ DAY = 86_400.0
 _KINDS = (
     ("contents kept for acp undo", "undo/*/"),
     ("snapshots of a directory", "shadow/*/"),
+    ("full outputs", "artifacts/*"),
     ("files that commands had planted", "sandbox/quarantine/*"),
     ("private home of a project", "sandbox/homes/*/"),
     ("store from before a restore", "before-restore-*/"),

@@ -3,6 +3,7 @@
 What is outside of our hands stays: commits, worktrees, exports and backups that somebody made.
 """
 
+import contextlib
 import shutil
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,11 +13,12 @@ from pathlib import Path
 import anyio.to_thread
 
 from acp_agent.config.paths import database_location, state_dir
-from acp_agent.domain.errors import UsageError
+from acp_agent.domain.errors import AcpAgentError, UsageError
 from acp_agent.domain.ports import Journal
 from acp_agent.store.reads import Found, Reads
 from acp_agent.store.scrub import scrub
 from acp_agent.tools.kept import forget_workplace
+from acp_agent.tools.outputs import FOLDER as ARTIFACTS
 
 SHORTEST = 4
 """Characters a text must have: fewer would match nearly every run."""
@@ -52,8 +54,11 @@ class Forgetting:
         with Reads(self._database) as reads:
             found = {one.id: one for one in reads.saying(text)}
             for folder in _folders(self._state / "undo"):
-                if folder.name not in found and _stands_in(folder, text) and reads.run(folder.name):
+                if folder.name not in found and any(_holding(folder, text)) and reads.run(folder.name):
                     found[folder.name] = Found("run", folder.name)
+            if (state := self._state / ARTIFACTS).is_dir():
+                for name in _holding(state, text):
+                    found |= {one.id: one for one in reads.saying(name)}
         return list(found.values())
 
     async def forget(self, streams: Sequence[Found], reason: str, actor: str, *, text: str | None = None) -> Forgotten:
@@ -61,18 +66,29 @@ class Forgetting:
 
         Raises Refused as `store.erasure.erase` does.
         """
+        ids = [one.id for one in streams]
+        await self._journal.erase(ids, reason, actor, dry_run=True)
+        # Files first: killed in between, the record still says what there is to do.
+        files = await anyio.to_thread.run_sync(self._remove_files, streams, text)
+        payloads = await self._journal.erase(ids, reason, actor)
+        return Forgotten(payloads, files, await anyio.to_thread.run_sync(scrub, self._database))
+
+    def _remove_files(self, streams: Sequence[Found], text: str | None) -> int:
+        """Remove what is kept for `streams`, and what belongs to no run and holds `text`; returns how many."""
         with Reads(self._database) as reads:
             runs = [run for one in streams if one.kind == "run" and (run := reads.run(one.id))]
-        payloads = await self._journal.erase([one.id for one in streams], reason, actor)
-        files = 0
+            outputs = {name for one in streams for name in _artifacts(reads, one.id)}
+            going = {one.id for one in streams}
+            # The same output may be another run's too.
+            unshared = [name for name in outputs if going.issuperset(one.id for one in reads.saying(name))]
+        files = len(unshared) + sum(len(list((self._state / "undo" / run.id).glob("*"))) for run in runs)
+        for name in unshared:
+            (self._state / ARTIFACTS / name).unlink(missing_ok=True)
         for run in runs:
-            files += sum(1 for _ in (self._state / "undo" / run.id).glob("*"))
-            await anyio.to_thread.run_sync(forget_workplace, self._state, run.id, run.path or run.root)
+            forget_workplace(self._state, run.id, run.path or run.root)
         for one in streams:
             shutil.rmtree(self._state / LOOPS / one.id, ignore_errors=True)
-        if text is not None:
-            files += await anyio.to_thread.run_sync(_without, self._state, text)
-        return Forgotten(payloads, files, await anyio.to_thread.run_sync(scrub, self._database))
+        return files if text is None else files + _without(self._state, text)
 
 
 def everything_of(reads: Reads, name: str) -> list[Found]:
@@ -90,21 +106,26 @@ def _below(reads: Reads, stream_id: str) -> Iterator[Found]:
         yield from _below(reads, found)
 
 
+def _artifacts(reads: Reads, stream_id: str) -> Iterator[str]:
+    """The full outputs that a stream names; one that was erased before names none."""
+    with contextlib.suppress(AcpAgentError):
+        for event in reads.events(stream_id):
+            if event.type == "tool_finished" and (kept := event.data["result"].get("artifact")):
+                yield kept["sha256"]
+
+
 def _folders(parent: Path) -> list[Path]:
     return sorted(path for path in parent.glob("*") if path.is_dir())
 
 
-def _stands_in(folder: Path, text: str) -> bool:
-    """Whether one of the contents kept in `folder` has the text."""
+def _holding(folder: Path, text: str) -> Iterator[str]:
+    """The names of the contents kept in `folder` that have the text."""
     wanted = text.encode()
     for path in folder.iterdir():
-        try:
+        # Half a file of a process that was killed, or none of ours, is passed over.
+        with contextlib.suppress(OSError, zlib.error):
             if wanted in zlib.decompress(path.read_bytes()):
-                return True
-        except (OSError, zlib.error):
-            # Half a file of a process that was killed, or none of ours.
-            continue
-    return False
+                yield path.name
 
 
 def _without(state: Path, text: str) -> int:

@@ -20,12 +20,18 @@ _SUMMARIES = {
 }
 
 
-def erase(transaction: Transaction, tenant: str, stream_ids: Sequence[str], reason: str, actor: str) -> int:
+def erase(
+    transaction: Transaction, tenant: str, stream_ids: Sequence[str], reason: str, actor: str, dry_run: bool = False
+) -> int:
     """Erase the payloads of every stream, each with a `PayloadErased` behind them; returns how many there were.
 
     Raises Refused, and erases nothing, where one of them is unknown, not over, driven by somebody, or a run whose
-    result was neither accepted nor rejected.
+    result was neither accepted nor rejected. A `dry_run` only finds that out.
     """
+    if dry_run:
+        for stream_id in stream_ids:
+            _require_over(transaction, tenant, stream_id)
+        return 0
     return sum(_erase_one(transaction, tenant, stream_id, reason, actor) for stream_id in stream_ids)
 
 

@@ -171,11 +171,12 @@ class StoredJournal:
         """The facts of a stream in order, those after `seq`. Raises AcpAgentError for one this version cannot read."""
         return await self._reader.ask(partial(_events, stream_id=stream_id, tenant=self._tenant, after=after))
 
-    async def erase(self, stream_ids: Sequence[str], reason: str, actor: str) -> int:
+    async def erase(self, stream_ids: Sequence[str], reason: str, actor: str, *, dry_run: bool = False) -> int:
         """Erase what streams said, all or none of them; returns the number of payloads. See `store.erasure`."""
         from acp_agent.store import erasure
 
-        apply = partial(erasure.erase, tenant=self._tenant, stream_ids=stream_ids, reason=reason, actor=actor)
+        ids = tuple(stream_ids)
+        apply = partial(erasure.erase, tenant=self._tenant, stream_ids=ids, reason=reason, actor=actor, dry_run=dry_run)
         return await self._writer.submit(apply, guarded=True)
 
     async def hold(self) -> Hold | None:

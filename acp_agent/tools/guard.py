@@ -19,6 +19,7 @@ from acp_agent.tools.breaker import Breaker
 from acp_agent.tools.egress.outlet import CLOSED, LEVELS, Outlet
 from acp_agent.tools.files import edit_file, read_file, write_file
 from acp_agent.tools.listing import list_files
+from acp_agent.tools.outputs import Outputs
 from acp_agent.tools.plan import plan
 from acp_agent.tools.prepared import Prepared, failed
 from acp_agent.tools.registry import Arguments, Ready, Seen, Tool, sketch
@@ -32,7 +33,6 @@ from acp_agent.tools.surroundings import Surroundings, gate_files
 from acp_agent.tools.weighing import Scales, unread
 from acp_agent.tools.workspace import Workspace, tool_error
 
-MAX_OUTPUT = 64_000
 _MAX_TITLE = 500
 PATIENCE = 45.0
 """Seconds to wait for a tool that a server is still to bring."""
@@ -46,7 +46,7 @@ _HOLDS_SECRET = ToolError(
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The tools on offer, bound to a workspace (`domain.ports.Tools`). `cap` is in characters of output.
+    """The tools on offer, bound to a workspace (`domain.ports.Tools`).
 
     `lines` are what the model should know of tools that are missing from the start.
     """
@@ -54,7 +54,7 @@ class Guard:
     tools: Mapping[str, Tool]
     workspace: Workspace
     redactor: Redactor
-    cap: int = MAX_OUTPUT
+    outputs: Outputs = field(default_factory=Outputs)
     scales: Scales = field(default_factory=Scales)
     lines: tuple[str, ...] = ()
     source: Source = field(default_factory=NoSource)
@@ -215,12 +215,12 @@ class Guard:
 
     def finished(self, result: ToolResult) -> ToolResult:
         """The result as it may be recorded and read: secrets masked, and no longer than the cap."""
-        output, cut = _head_and_tail(_clean(self.redactor.listing(result.output)), self.cap)
+        output, cut, artifact = self.outputs.fit(_clean(self.redactor.listing(result.output)), result.origin)
         hint = None if result.hint is None else _clean(self.redactor(result.hint))[:_MAX_HINT]
         diff = None if result.diff is None else _clean(self.redactor(result.diff))
         network = None if result.network is None else self._hosts(result.network)
-        changes = {"output": output, "hint": hint, "diff": diff, "omitted": result.omitted + cut, "network": network}
-        return result.model_copy(update=changes)
+        changes = {"output": output, "omitted": result.omitted + cut, "artifact": artifact}
+        return result.model_copy(update={**changes, "hint": hint, "diff": diff, "network": network})
 
     def _hosts(self, use: NetworkUse) -> NetworkUse:
         """A host may be a secret that somebody tried to send away as a name."""
@@ -268,16 +268,6 @@ def _clean(text: str) -> str:
     return text.replace("\0", "\N{SYMBOL FOR NULL}").encode("utf-8", "backslashreplace").decode()
 
 
-def _head_and_tail(text: str, cap: int) -> tuple[str, int]:
-    """`text`, or its two ends with a line between them that says how much is missing; and the bytes cut."""
-    if len(text) <= cap:
-        return text, 0
-    middle = text[cap // 2 : len(text) - cap // 2]
-    cut = len(middle.encode())
-    note = f"\n[... {cut:,} bytes cut here; ask for less at once to see them ...]\n"
-    return text[: cap // 2] + note + text[len(text) - cap // 2 :], cut
-
-
 def standard_tools(
     workspace: Workspace,
     *,
@@ -319,12 +309,14 @@ async def open_tools(
     patches: bool = False,
     source: Source | None = None,
     outlet: Outlet = CLOSED,
+    outputs: Outputs | None = None,
 ) -> Guard:
     """The tools of a run that works in `root`, an existing directory. `extra` are offered beside the usual ones.
 
     `lines` are for the model, about tools it is not offered; `source` brings tools that come and go. `gates` are the
     commands whose files govern the run, `protect` globs of what its project protects, `private` names of files that are
     not for others. `patches`: the model is one that writes patches. `outlet` is what commands may reach of the network.
+    `outputs` says where long outputs are kept.
 
     Raises NotADirectoryError. The first call of a process tries the sandbox, which takes about 20 ms in a thread.
     """
@@ -349,6 +341,7 @@ async def open_tools(
         {tool.name: tool for tool in offered},
         workspace,
         redactor or Redactor(()),
+        outputs=outputs or Outputs(),
         scales=scales,
         lines=lines,
         source=source or NoSource(),

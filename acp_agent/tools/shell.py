@@ -26,6 +26,8 @@ from acp_agent.tools.sandbox.start import confined_argv
 from acp_agent.tools.workspace import Workspace
 
 KEPT_OUTPUT = 32_000
+WHOLE_OUTPUT = 1_000_000
+"""Bytes of what a command of the agent prints that are held: the model reads its ends, a person can see all of it."""
 DEFAULT_TIMEOUT = 120.0
 MAX_TIMEOUT = 600.0
 _FAILED_TO_START = (1, 125)
@@ -218,6 +220,7 @@ def shell_tool(sandbox: Sandbox, *, confined: bool = True, outlet: Outlet = CLOS
                     timeout=arguments.timeout,
                     sandbox=keyed,
                     cwd=where,
+                    keep=WHOLE_OUTPUT,
                     outlet=outlet,
                 ),
                 arguments.timeout,

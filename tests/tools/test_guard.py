@@ -17,6 +17,8 @@ from acp_agent.domain.ports import Tools
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.tool import Intent, PlanStep, Risk, ToolResult
 from acp_agent.tools.guard import Guard, open_tools, standard_tools
+from acp_agent.tools.kept import Kept
+from acp_agent.tools.outputs import Outputs
 from acp_agent.tools.prepared import Prepared
 from acp_agent.tools.registry import Arguments, Ready, Seen, prepared_tool, tool
 from acp_agent.tools.sandbox import probe
@@ -150,24 +152,36 @@ class Nothing(Arguments):
         return "Odd hunter2-hunter2"
 
 
-def guard_with(root: Path, *tools: object, cap: int = 1000) -> Guard:
+def guard_with(root: Path, *tools: object, outputs: Outputs | None = None) -> Guard:
     named = {one.name: one for one in tools}  # type: ignore[attr-defined]
-    return Guard(named, Workspace.at(root), Redactor(["hunter2-hunter2"]), cap)
+    return Guard(named, Workspace.at(root), Redactor(["hunter2-hunter2"]), outputs or Outputs())
 
 
 async def test_much_output_keeps_both_ends_and_counts_the_rest(root: Path) -> None:
     @tool(Risk.READ, kind="read")
     def flood(arguments: Nothing, workspace: Workspace) -> ToolResult:
         """Say much."""
-        return ToolResult(status="ok", output="\0" + "é" * 5000 + "end", omitted=5)
+        return ToolResult(status="ok", output="\0" + "é" * 40_000 + " hunter2-hunter2 end", omitted=5, origin="command")
 
-    prepared = await guard_with(root, flood).prepare(called("flood", ""), {})
+    kept = Kept(root.parent / "kept")
+    prepared = await guard_with(root, flood, outputs=Outputs(kept)).prepare(called("flood", ""), {})
     assert isinstance(prepared, Prepared)
     result = await prepared.run()
     assert result.output.startswith("␀éé")
-    assert result.output.endswith("éend")
-    assert "[... 8,008 bytes cut here; ask for less at once to see them ...]" in result.output
-    assert result.omitted == 8008 + 5
+    assert result.output.endswith("é [redacted] end")
+    assert "[... 16,032 bytes cut here; ask for less at once to see them ...]" in result.output
+    assert result.omitted == 16_032 + 5
+    assert result.artifact is not None
+    whole = kept.get(result.artifact.sha256)
+    assert whole is not None and whole.decode() == "␀" + "é" * 40_000 + " [redacted] end"
+    assert result.artifact.size == len(whole)
+
+    (root.parent / "taken").write_text("a file where the folder should be")
+    nowhere = await guard_with(root, flood, outputs=Outputs(Kept(root.parent / "taken"))).prepare(
+        called("flood", ""), {}
+    )
+    assert isinstance(nowhere, Prepared)
+    assert (await nowhere.run()).model_copy(update={"artifact": result.artifact}) == result
     assert prepared.intent.title == "Odd [redacted]"
 
 

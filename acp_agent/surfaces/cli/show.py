@@ -11,6 +11,7 @@ import click
 
 from acp_agent.domain.errors import ExitCode
 from acp_agent.surfaces.cli import complete, options
+from acp_agent.surfaces.cli.artifacts import print_artifact, show_artifacts
 from acp_agent.surfaces.cli.details import NOTHING, Details, details_of
 from acp_agent.surfaces.cli.document import row_document
 from acp_agent.surfaces.cli.formats import age, changes, clock, count, duration, money, some
@@ -50,8 +51,10 @@ _NO_ACTION = frozenset({"approval_asked", "question_asked", "parked", "resumed"}
 @click.command(cls=Command)
 @click.argument("name", metavar="[ID[/PROJECT]]", required=False, shell_complete=complete.ids)
 @click.option("--rotation", type=int, metavar="N", help="Of a loop: what its session N was told when it began.")
+@click.option("--artifacts", "listing", is_flag=True, help="List outputs that were too long to be shown whole.")
+@click.option("--artifact", metavar="HASH", help="Print one of them, whole.")
 @options.as_json
-def show(name: str | None, rotation: int | None, output: str) -> int:
+def show(name: str | None, rotation: int | None, listing: bool, artifact: str | None, output: str) -> int:
     """Show one run, batch or loop: status and why, last action, next action, approval needed, cost; then the rest.
 
     Without ID the newest batch.
@@ -60,6 +63,10 @@ def show(name: str | None, rotation: int | None, output: str) -> int:
         return show_loop(row, output, rotation)
     records = open_records(os.environ)
     found = records.meant(name)
+    if artifact is not None:
+        return print_artifact(records, found, artifact)
+    if listing:
+        return show_artifacts(records, found, output)
     rows = found.rows()
     if output == "json":
         print_json(_document(found))
