@@ -198,8 +198,8 @@ def _tools(
         place = Path(request.workplace.root) / request.workplace.subdir
         state = state_dir(environ)
         servers = await anyio.to_thread.run_sync(servers_for, table.mcp, place, environ, state, table.egress)
-        if request.attended:
-            servers = with_lent(servers, benches.of(request.session_id).servers)
+        bench = benches.of(request.session_id) if request.attended else None
+        servers = with_lent(servers, bench.servers) if bench else servers
         redact.learn(secret for server in servers for secret in server.secrets)
         outlet = Outlet(network, AllowList.of(request.egress))
         folders = tuple(Path(skill.folder) for skill in request.skills)
@@ -223,6 +223,7 @@ def _tools(
             private=settings.private,
             outlet=outlet,
             outputs=Outputs.below(state),
+            bench=bench,
         )
 
     return tools_of

@@ -66,6 +66,8 @@ def _question(action: Ask, prepared: Prepared, dry_run: str | None, *, is_comman
     call, weight = action.call.call, prepared.weight
     approved, why = _approved_before(action, weight.binding)
     title = prepared.intent.title or call.name
+    # What asks for it, unless that is what the call weighs.
+    mode = (action.why,) if action.why and action.why != "; ".join(weight.reasons) else ()
     name, known_as = "", ""
     patterns: tuple[str, ...] = ()
     if action.always:
@@ -86,7 +88,7 @@ def _question(action: Ask, prepared: Prepared, dry_run: str | None, *, is_comman
         dry_run=dry_run,
         approved=approved,
         needed=action.needed,
-        reasons=tuple(dict.fromkeys((*((action.why,) if action.why else ()), *weight.reasons, *why))),
+        reasons=tuple(dict.fromkeys((*mode, *weight.reasons, *why))),
     )
 
 

@@ -37,6 +37,7 @@ from pydantic import BaseModel, ValidationError
 
 from acp_agent.testing.agent_process import AgentProcess
 from acp_agent.testing.consent import Consent, Question
+from acp_agent.testing.editor_hands import METHODS, EditorHands
 from acp_agent.testing.tap import LONGEST_LINE, Line, RawError, TappedTransport
 from acp_agent.testing.transcript import Transcript, Update
 
@@ -76,13 +77,17 @@ class Editor:
         writer: asyncio.StreamWriter,
         consent: Consent | None = None,
         process: AgentProcess | None = None,
+        hands: EditorHands | None = None,
     ) -> None:
         self.consent = consent or Consent()
         self.complaints: list[str] = []
         self.process = process
         self._changed = asyncio.Event()
         self._transport = TappedTransport(reader, writer, self._saw)
-        client = cast(Client, _Callbacks(self.consent, self._changed))
+        callbacks = _Callbacks(self.consent, self._changed)
+        for name in METHODS if hands is not None else ():
+            setattr(callbacks, name, getattr(hands, name))
+        client = cast(Client, callbacks)
         self._sdk = ClientSideConnection(client, self._transport, use_unstable_protocol=True)
 
     # --- the protocol
@@ -277,7 +282,7 @@ class Editor:
 
 
 class _Callbacks:
-    """What the SDK calls. No file and no terminal methods: an agent that calls them gets -32601."""
+    """What the SDK calls. File and terminal methods only of `hands`: an agent that calls others gets -32601."""
 
     def __init__(self, consent: Consent, changed: asyncio.Event) -> None:
         self._consent = consent
@@ -319,10 +324,11 @@ async def started(
     environment: Mapping[str, str],
     cwd: Path | str | None = None,
     consent: Consent | None = None,
+    hands: EditorHands | None = None,
 ) -> AsyncIterator[Editor]:
     """An editor at a real process, which gets exactly `environment`. Nothing of it outlives the block."""
     process = await AgentProcess.start(command, environment, cwd)
-    editor = Editor(*process.streams, consent, process)
+    editor = Editor(*process.streams, consent, process, hands)
     try:
         yield editor
     finally:

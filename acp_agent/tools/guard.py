@@ -16,6 +16,7 @@ from acp_agent.domain.tool import Intent, NetworkUse, Risk, ToolResult, ToolSpec
 from acp_agent.domain.weight import Weight
 from acp_agent.tools.ask import ask_user
 from acp_agent.tools.breaker import Breaker
+from acp_agent.tools.editor import EditorTerminal
 from acp_agent.tools.egress.outlet import CLOSED, LEVELS, Outlet
 from acp_agent.tools.files import edit_file, read_file, write_file
 from acp_agent.tools.listing import list_files
@@ -31,6 +32,7 @@ from acp_agent.tools.shell import shell_tool
 from acp_agent.tools.source import NoSource, Source
 from acp_agent.tools.surroundings import Surroundings, gate_files
 from acp_agent.tools.weighing import Scales, unread
+from acp_agent.tools.workbench import Workbench
 from acp_agent.tools.workspace import Workspace, tool_error
 
 _MAX_TITLE = 500
@@ -276,10 +278,12 @@ def standard_tools(
     sandbox: Sandbox,
     patches: bool = False,
     outlet: Outlet = CLOSED,
+    terminal: EditorTerminal | None = None,
 ) -> list[Tool]:
     """The usual set, `apply_patch` among them where `patches` are wanted.
 
-    `shell` is left out where it could not be confined, unless a person allowed that and is there.
+    `shell` is left out where it could not be confined, unless a person allowed that and is there; then it is their
+    editor's `terminal` that runs commands, where there is one.
     """
     tools = [read_file, list_files, search, edit_file, write_file, plan, ask_user]
     if patches:
@@ -289,7 +293,11 @@ def standard_tools(
     if read_only:
         return [tool for tool in tools if tool.risk == Risk.READ]
     level = None if exposes_home(workspace.root) else level_for(sandbox)
-    if level not in (None, "none") or (level == "none" and not unattended):
+    if level == "none" and not unattended and terminal is not None:
+        from acp_agent.tools.terminal_shell import terminal_shell
+
+        tools.append(terminal_shell(terminal))
+    elif level not in (None, "none") or (level == "none" and not unattended):
         tools.append(shell_tool(sandbox, confined=level != "none", outlet=outlet if level in LEVELS else CLOSED))
     return tools
 
@@ -310,6 +318,7 @@ async def open_tools(
     source: Source | None = None,
     outlet: Outlet = CLOSED,
     outputs: Outputs | None = None,
+    bench: Workbench | None = None,
 ) -> Guard:
     """The tools of a run that works in `root`, an existing directory. `extra` are offered beside the usual ones.
 
@@ -317,10 +326,12 @@ async def open_tools(
     commands whose files govern the run, `protect` globs of what its project protects, `private` names of files that are
     not for others. `patches`: the model is one that writes patches. `outlet` is what commands may reach of the network.
     `outputs` says where long outputs are kept.
+    `bench` is what the editor of whoever watches lends.
 
     Raises NotADirectoryError. The first call of a process tries the sandbox, which takes about 20 ms in a thread.
     """
-    workspace = Workspace.at(root)
+    lent = bench or Workbench()
+    workspace = Workspace.at(root, lent.files)
     governed = await anyio.to_thread.run_sync(gate_files, tuple(gates), workspace.root)
     kept = tuple(workspace.absolute(path) for path in governed)
     own = sandbox or Sandbox()
@@ -332,11 +343,14 @@ async def open_tools(
         patches=patches,
         sandbox=replace(own, protected=kept, protect=(*own.protect, *protect)),
         outlet=outlet,
+        terminal=lent.terminal,
     )
     usual = await anyio.to_thread.run_sync(choose)
     offered = [*usual, *(tool for tool in extra if not read_only or tool.risk == Risk.READ)]
     level = await anyio.to_thread.run_sync(level_for, own)
-    scales = Scales(level or "", governed, protect, Surroundings(workspace, private))
+    # An answer for a command here holds for none in the editor's terminal, nor the other way round.
+    named = "client terminal" if level == "none" and lent.terminal is not None else level or ""
+    scales = Scales(named, governed, protect, Surroundings(workspace, private))
     return Guard(
         {tool.name: tool for tool in offered},
         workspace,

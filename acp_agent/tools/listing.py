@@ -182,7 +182,7 @@ def _ancestors(folder: str) -> list[str]:
 
 def _rules_of(workspace: Workspace, folder: str) -> Rules | None:
     try:
-        data = workspace.read(f"{folder}/.gitignore" if folder else ".gitignore")
+        data = workspace.read_saved(f"{folder}/.gitignore" if folder else ".gitignore")
         return folder, _spec(data.decode(errors="replace").splitlines())
     except (ToolError, ValueError):
         return None

@@ -1,4 +1,4 @@
-"""What the client of a session lends it while it is connected: MCP servers that it names."""
+"""What the client of a session lends it while it is connected: MCP servers that it names, its files, its terminal."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acp_agent.domain.servers import ToolServer
+from acp_agent.tools.editor import EditorFiles, EditorTerminal
 from acp_agent.tools.mcp.servers import Servers
 from acp_agent.tools.source import NoSource, Source
 
@@ -18,6 +19,8 @@ class Workbench:
     """What one client lends to one session."""
 
     servers: tuple[ToolServer, ...] = ()
+    files: EditorFiles | None = None
+    terminal: EditorTerminal | None = None
 
 
 class Workbenches:

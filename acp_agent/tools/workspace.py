@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acp_agent.domain.errors import ToolError
+from acp_agent.tools.editor import EditorFiles, as_held, writable
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
 # Characters some file systems ignore in names, so that `.g\u200cit` is `.git` there (as git's own check has it).
@@ -66,18 +67,20 @@ def is_git_name(name: str) -> bool:
 class Workspace:
     """A root that file tools cannot leave. Relative paths have `/` and are the keys of hashes; "." is the root itself.
 
-    Every open walks from the root without following links, so a link swapped in after the check leads nowhere.
+    Every open walks from the root without following links, so a link swapped in after the check leads nowhere. With an
+    `editor` files are read and written as it holds them, saved or not; call these methods in worker threads then.
     """
 
     root: Path
+    editor: EditorFiles | None = None
 
     @classmethod
-    def at(cls, root: Path) -> "Workspace":
+    def at(cls, root: Path, editor: EditorFiles | None = None) -> "Workspace":
         """The workspace at an existing directory. Raises NotADirectoryError."""
         real = Path(os.path.realpath(root))
         if not real.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "not a directory", str(root))
-        return cls(real)
+        return cls(real, editor)
 
     def relative(self, given: str) -> str:
         """The path a model gave, resolved, relative to the root. Raises ToolError(kind="outside" | "protected"...)."""
@@ -115,7 +118,25 @@ class Workspace:
         return relative
 
     def read(self, relative: str) -> bytes:
-        """All bytes of a regular file. Raises ToolError(kind="not_found" | "is_directory" | "too_large"...)."""
+        """All bytes of a regular file, of an editor those that it holds. Raises ToolError as `read_saved` does."""
+        if self.editor is None:
+            return self.read_saved(relative)
+        try:
+            saved = self.read_saved(relative)
+        except ToolError as error:
+            held = self.editor.read(self.absolute(relative)) if error.kind == "not_found" else None
+            if held is None or (data := as_held(None, held)) is None:
+                raise
+            return data
+        held = self.editor.read(self.absolute(relative))
+        data = saved if held is None else as_held(saved, held)
+        return saved if data is None or len(data) > MAX_FILE_BYTES else data
+
+    def read_saved(self, relative: str) -> bytes:
+        """All bytes of a regular file on disk.
+
+        Raises ToolError(kind="not_found" | "is_directory" | "too_large"...).
+        """
         try:
             with self.parent(relative) as (parent, name):
                 return _read_regular(parent, name, relative)
@@ -149,13 +170,24 @@ class Workspace:
     def write(self, relative: str, data: bytes, *, mode: int | None = None) -> None:
         """Replace a file by `data` at once and durably: a crash leaves the old or the new one.
 
-        Makes parent directories; keeps mode and owner of an existing file, a new one gets `mode`. Raises ToolError.
+        Makes parent directories; keeps mode and owner of an existing file, a new one gets `mode`. An editor writes text
+        itself, which is as durable as it makes it. Raises ToolError.
         """
         try:
             with self.parent(relative, create=True) as (parent, name):
+                if mode is None and self._written_by_editor(relative, parent, name, data):
+                    return
                 _replace(parent, name, temporary_name(relative), data, mode)
         except OSError as error:
             raise tool_error(error, relative) from None
+
+    def _written_by_editor(self, relative: str, parent: int, name: str, data: bytes) -> bool:
+        if self.editor is None or (text := writable(data)) is None:
+            return False
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+                return False
+        return self.editor.write(self.absolute(relative), text)
 
     def delete(self, relative: str) -> None:
         """Remove a file durably; one that is gone already is fine. Raises ToolError."""

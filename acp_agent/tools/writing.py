@@ -77,7 +77,8 @@ def writing(workspace: Workspace, changes: Sequence[Change], title: str, said: s
             names = ", ".join(change.path for change in changes)
             return ToolResult(status="ok", output=f"{names} already has this content.", seen=seen)
         _write_all(workspace, changes)
-        return ToolResult(status="ok", output="\n".join([said, *notes]), seen=seen, diff=diff)
+        told = [said, *notes, *_altered(workspace, changes)]
+        return ToolResult(status="ok", output="\n".join(told), seen=seen, diff=diff)
 
     async def run(key: str) -> ToolResult:
         # Never abandoned: a thread left to write behind our back would make the outcome unknown.
@@ -93,6 +94,14 @@ def writing(workspace: Workspace, changes: Sequence[Change], title: str, said: s
     )
     originals = {change.path: change.before for change in changes if change.before is not None}
     return Ready(intent, run, diff, originals)
+
+
+def _altered(workspace: Workspace, changes: Sequence[Change]) -> list[str]:
+    """What an editor made of the files besides, by formatting them for one; they count as changed since."""
+    if workspace.editor is None:
+        return []
+    altered = [change.path for change in changes if workspace.digest(change.path) != change.new]
+    return [f"The editor changed {', '.join(altered)} as it wrote: read again before the next edit."] if altered else []
 
 
 def _write_all(workspace: Workspace, changes: Sequence[Change]) -> None:

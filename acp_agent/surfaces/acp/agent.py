@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -23,6 +24,7 @@ from acp_agent.surfaces.acp.call import Call, Client, Method, SessionUpdates
 from acp_agent.surfaces.acp.faults import AuthRequired, InvalidParams, NotFound
 from acp_agent.surfaces.acp.fields import Params
 from acp_agent.surfaces.acp.first import KEYS, SIGN_IN
+from acp_agent.surfaces.acp.hands import files_of, terminal_of
 from acp_agent.surfaces.acp.options import (
     Choices,
     mode_change,
@@ -232,10 +234,17 @@ class Agent:
 
     async def _open(self, call: Call, state: SessionState, servers: Sequence[params.McpServer]) -> None:
         """What every way into a session does: take what the client lends, and say what a prompt may begin with."""
-        bench = Workbench(servers_of(servers))
+        session_id, client = state.session_id, call.client
+        terminal = terminal_of(client, session_id, partial(self._show_terminal, session_id))
+        bench = Workbench(servers_of(servers), files_of(client, session_id), terminal)
         self.app.redact.learn(secret for server in bench.servers for secret in server.secrets)
-        self.app.workbenches.lend(state.session_id, Path(state.cwd), bench)
+        self.app.workbenches.lend(session_id, Path(state.cwd), bench)
         await self._tell_commands(call, state)
+
+    def _show_terminal(self, session_id: str, key: str, terminal_id: str) -> None:
+        live = self.turns.of(session_id)
+        if live is not None:
+            live.show_terminal(key, terminal_id)
 
     async def _tell_commands(self, call: Call, state: SessionState) -> None:
         """What a prompt may begin with. It goes out once the answer has announced the session."""

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field
 
-from acp_agent.surfaces.acp.fields import Params
+from acp_agent.surfaces.acp.fields import Lenient, OptionalText, Params
 
 
 class Selected(Params):
@@ -48,3 +48,23 @@ class FileReply(Params):
 
 class DoneReply(Params):
     """The answer to `fs/write_text_file`, `terminal/kill` and `terminal/release`: it is done."""
+
+
+class TerminalReply(Params):
+    """The answer to `terminal/create`."""
+
+    terminal_id: str
+
+
+class ExitReply(Params):
+    """The answer to `terminal/wait_for_exit`: a status, or the name of the signal that ended it."""
+
+    exit_code: Annotated[int | None, Lenient] = None
+    signal: OptionalText = None
+
+
+class OutputReply(Params):
+    """The answer to `terminal/output`."""
+
+    output: str = Field(repr=False)
+    truncated: Annotated[bool | None, Lenient] = False

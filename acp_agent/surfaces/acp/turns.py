@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 
 from acp_agent.domain.events import Event
 from acp_agent.domain.message import Word
+from acp_agent.domain.tool import call_key
 from acp_agent.runs.conversations import Turn
 from acp_agent.surfaces.acp.asked import R
 from acp_agent.surfaces.acp.call import Call, Client
@@ -69,6 +70,14 @@ class LiveTurn:
         """End the cards that are open, of a turn that ends before its run."""
         assert self.narrator is not None
         self._say(self.narrator.close())
+
+    def show_terminal(self, key: str, terminal_id: str) -> None:
+        """Show a terminal in the card of the call with that idempotency key, until its result stands there."""
+        open_calls = self.narrator.open_calls if self.narrator is not None else ()
+        for call_id in open_calls:
+            if call_key(self.turn.run_id or "", call_id) == key:
+                content = [{"type": "terminal", "terminalId": terminal_id}]
+                self.say({"sessionUpdate": "tool_call_update", "toolCallId": call_id, "content": content})
 
     def say(self, update: Mapping[str, Any]) -> None:
         """Say something else about the session, such as its title."""

@@ -73,6 +73,11 @@ class Narrator:
         """US dollars of the session up to the last fact told; None once a price was unknown."""
         return self._cost
 
+    @property
+    def open_calls(self) -> tuple[str, ...]:
+        """Calls whose cards have not come to an end."""
+        return tuple(self._open)
+
     def word(self, word: Word) -> Update:
         """A piece of the reply under way."""
         self._told[word.kind] += word.text

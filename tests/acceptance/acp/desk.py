@@ -13,6 +13,7 @@ from acp_agent.store.reads import EventRow, Reads
 from acp_agent.testing.conformance import complaints
 from acp_agent.testing.consent import Answer, Consent
 from acp_agent.testing.editor import Editor, started
+from acp_agent.testing.editor_hands import EditorHands
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.protocol_schema import ProtocolSchema
 from acp_agent.testing.repos import make_repo
@@ -81,12 +82,13 @@ class Desk:
         command: Sequence[str] = COMMAND,
         capabilities: Mapping[str, Any] | None = None,
         forms: Sequence[Mapping[str, Any] | None] = (),
+        hands: EditorHands | None = None,
     ) -> AsyncIterator[Editor]:
         """An editor whose agent has answered `initialize`; leaving it holds the agent to the protocol."""
         consent = Consent(*answers, then=then, forms=forms)
         # The working directory is the desk, not the project: a session works in its own cwd.
         whole = {**self.environment, **(environment or {})}
-        async with started(command, whole, self.root, consent) as editor:
+        async with started(command, whole, self.root, consent, hands) as editor:
             await editor.initialize(capabilities)
             yield editor
             await editor.close_stdin()

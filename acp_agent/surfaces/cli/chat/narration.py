@@ -205,7 +205,7 @@ def detail_of(result: ToolResult) -> str:
         parts.append(diffs.counts(result.diff))
     if result.seconds is not None:
         parts.append(duration(result.seconds))
-    if result.sandbox == "none":
+    if result.sandbox in ("none", "client terminal"):
         parts.append("not confined")
     return ", ".join(parts)
 
