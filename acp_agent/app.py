@@ -67,6 +67,7 @@ from acp_agent.tools.workbench import Workbenches, with_lent
 
 if TYPE_CHECKING:
     from acp_agent.fleet.batches import Batches
+    from acp_agent.fleet.handing import Handing
     from acp_agent.fleet.undo import Undo
     from acp_agent.loops.loops import Loops
     from acp_agent.runs.conversations import Conversations
@@ -119,6 +120,14 @@ class App:
 
         drives = (self.journal, self.sessions, self.runner, self.engine, self.bus, self.allowances)
         return Conversations(self.models, *drives, actor=f"person:{person_name()}")
+
+    @cached_property
+    def handing(self) -> "Handing":
+        """What passes workplaces between runs and people."""
+        from acp_agent.fleet.handing import Handing
+
+        snapshots = ShadowSnapshots(state_dir(self.environ), self.environ)
+        return Handing(self.journal, self.runner, self.engine, snapshots, self.environ)
 
     @cached_property
     def undo(self) -> "Undo":

@@ -37,7 +37,7 @@ def next_action(state: RunState, scene: Scene, elapsed: float) -> Action:
         return Forget()
     if state.cancel_asked:
         return wind_up(state, request, Finish("cancelled"))
-    if state.waiting:
+    if state.waiting or state.taken:
         return Stop()
     if not state.calls and (unknown := without_network(state, request, _has_spoken(state))) is not None:
         return wind_up(state, request, unknown) if isinstance(unknown, Finish) else unknown

@@ -21,6 +21,7 @@ from acp_agent.domain.events_budget import BudgetSet
 from acp_agent.domain.events_effects import CompensationFinished, CompensationStarted
 from acp_agent.domain.events_erased import PayloadErased
 from acp_agent.domain.events_files import FilesSnapshot, Undone
+from acp_agent.domain.events_handover import HandOver
 from acp_agent.domain.events_hold import HoldFact
 from acp_agent.domain.events_hooks import HookRan
 from acp_agent.domain.events_loop import LoopFact
@@ -352,6 +353,7 @@ Fact = (
     | SessionDeleted
     | BatchFact
     | LoopFact
+    | HandOver
     | HoldFact
     | BudgetSet
     | PersonFact

@@ -40,6 +40,7 @@ from acp_agent.domain.events import (
 )
 from acp_agent.domain.events_effects import CompensationFinished, CompensationStarted
 from acp_agent.domain.events_files import FilesSnapshot, Undone
+from acp_agent.domain.events_handover import GivenBack, Taken
 from acp_agent.domain.events_hooks import HookRan
 from acp_agent.domain.events_person import PersonFact, QuestionAnswered, QuestionAsked
 from acp_agent.domain.events_review import CallReviewed, Review, ReviewStarted
@@ -49,7 +50,7 @@ from acp_agent.domain.hook_notes import with_note
 from acp_agent.domain.message import AssistantMessage, Message, ToolCall, UserMessage
 from acp_agent.domain.question import result_of
 from acp_agent.domain.request import RunRequest
-from acp_agent.domain.run_changes import call_changed, call_closed, told
+from acp_agent.domain.run_changes import call_changed, call_closed, handed, told
 from acp_agent.domain.skill import ActiveSkill
 from acp_agent.domain.taint import taint_of_words
 from acp_agent.domain.tool import Intent, NetworkUse, PlanStep
@@ -68,7 +69,7 @@ _AFTER_A_WAIT = (
         Accepted,
         Rejected,
     ),
-    *(Undone, CompensationStarted, CompensationFinished),
+    *(Undone, CompensationStarted, CompensationFinished, Taken, GivenBack),
 )
 
 Phase = Literal["proposed", "asked", "allowed", "denied", "started", "unknown"]
@@ -141,6 +142,7 @@ class RunState(Frozen):
     committed: Committed | None = None
     cancel_asked: bool = False
     waiting: Parked | None = None
+    taken: Taken | None = None
     ended: RunEnded | None = None
     landed: Accepted | Rejected | None = None
     snapshots: dict[str, FilesSnapshot] = Field(default_factory=dict)
@@ -211,6 +213,8 @@ def _changes(state: RunState, fact: Fact) -> dict[str, object]:
             return _acted(state, fact)
         case WorkspacePrepared() | GateFinished() | Committed():
             return _worked(state, fact)
+        case Taken() | GivenBack():
+            return handed(state, fact)
         case FilesSnapshot() | Undone():
             return _filed(state, fact)
         case CompensationFinished():

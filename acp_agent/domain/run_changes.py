@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from acp_agent.domain.events_handover import GivenBack, Taken, given_back_text
 from acp_agent.domain.message import ToolMessage, UserMessage
 from acp_agent.domain.taint import taint_of
 from acp_agent.domain.tool import ToolResult, result_text
@@ -46,3 +47,11 @@ def told(state: "RunState", text: str) -> Changes:
     """What the model is told besides; between a call and its result no provider takes another message."""
     name = "told_later" if state.calls else "messages"
     return {name: (*(state.told_later if state.calls else state.messages), UserMessage(text=text))}
+
+
+def handed(state: "RunState", fact: Taken | GivenBack) -> Changes:
+    """A person has the workplace, or the run has it again, and other files than the model saw."""
+    if isinstance(fact, Taken):
+        return {"taken": fact}
+    seen = {path: digest for path, digest in state.seen.items() if path not in fact.paths}
+    return {"taken": None, "seen": seen, **told(state, given_back_text(fact))}

@@ -128,9 +128,9 @@ def exit_of(rows: Iterable[Row]) -> tuple[ExitCode, str]:
         return ExitCode.FAILED, "gate" if failed.failed_gates else failed.reason or "error"
     if any(row.status in ("queued", "running") for row in kept):
         return ExitCode.INTERRUPTED, "interrupted"
-    waiting = next((row for row in kept if row.status == "waiting"), None)
+    waiting = next((row for row in kept if row.status in ("waiting", "paused")), None)
     if waiting is not None:
-        return ExitCode.WAITS, waiting.waiting_for or "waiting"
+        return ExitCode.WAITS, waiting.waiting_for or waiting.status
     limited = next((row for row in kept if row.outcome == "limit"), None)
     if limited is not None:
         return ExitCode.LIMIT, limited.reason or "limit"
@@ -219,6 +219,14 @@ def _parked(row: Row, ts: float, data: Mapping[str, Any]) -> None:
         row.asked = (data.get("call_id") or "", data["detail"])
 
 
+def _taken(row: Row, ts: float, data: Mapping[str, Any]) -> None:
+    row.status, row.step = "paused", "in a person's hands"
+
+
+def _given_back(row: Row, ts: float, data: Mapping[str, Any]) -> None:
+    row.status, row.step = "waiting" if row.waiting_for else "queued", "given back"
+
+
 def _limit(row: Row, ts: float, data: Mapping[str, Any]) -> None:
     row.step = data["limit"]
 
@@ -278,6 +286,8 @@ _FOLDS = {
     "question_asked": _question_asked,
     "question_answered": _question_answered,
     "parked": _parked,
+    "taken": _taken,
+    "given_back": _given_back,
     "limit_reached": _limit,
     "answer_checked": _answer,
     "gate_started": _gate_started,

@@ -24,6 +24,7 @@ from acp_agent.domain.events import (
 )
 from acp_agent.domain.events_batch import BatchEnded, BatchStarted
 from acp_agent.domain.events_budget import BUDGETS, BudgetSet
+from acp_agent.domain.events_handover import GivenBack, Taken
 from acp_agent.domain.events_hold import HoldSet
 from acp_agent.domain.events_loop import FleetStarted, LoopChanged, LoopFact, LoopStarted, ScheduleStarted
 from acp_agent.domain.events_person import QuestionAnswered
@@ -159,13 +160,16 @@ def note(transaction: Transaction, tenant: str, stream_id: str, drafts: Sequence
         raise unknown(stream_id)
     kind, status = found
     wakes = any(isinstance(draft.fact, ApprovalGiven | QuestionAnswered | CancelAsked) for draft in drafts)
-    if kind == "run" and status == "ended" and wakes:
+    hands = any(isinstance(draft.fact, Taken | GivenBack) for draft in drafts)
+    if kind == "run" and status == "ended" and (wakes or hands):
         raise Refused(f"{stream_id} has already ended", hint=f"see `acp show {stream_id}`")
     answers = any(isinstance(draft.fact, ApprovalGiven | QuestionAnswered) for draft in drafts)
+    if kind == "run" and status == "paused" and answers:
+        raise Refused(f"{stream_id} is in a person's hands", hint=f"acp give {stream_id}")
     if kind == "run" and status != "waiting" and answers:
         raise Refused(f"{stream_id} does not wait for an answer any more", hint=f"see `acp show {stream_id}`")
     events = advance(transaction, tenant, stream_id, drafts, actor)
-    if wakes and status == "waiting":
+    if wakes and status in ("waiting", "paused"):
         _change_run(transaction, stream_id, summary.queued_again())
     transaction.announce()
     return events
@@ -224,11 +228,7 @@ def _follow(transaction: Transaction, tenant: str, stream_id: str, facts: Sequen
             case BatchEnded(exit_code=code, reason=reason):
                 transaction.rows(sql.END_BATCH, id=stream_id, exit_code=code, reason=reason, now=transaction.now)
             case SessionChanged() | SessionDeleted():
-                deleted = isinstance(fact, SessionDeleted)
-                title = (
-                    None if isinstance(fact, SessionDeleted) or fact.title is None else fact.title[: summary.MAX_TEXT]
-                )
-                transaction.rows(sql.CHANGE_SESSION, id=stream_id, title=title, deleted=deleted, now=transaction.now)
+                _follow_session(transaction, stream_id, fact)
             case Accepted() | Rejected():
                 landed = {**loop_summary.UNCHANGED, "landed": fact.type}
                 transaction.rows(sql.CHANGE_LOOP, id=stream_id, now=transaction.now, **landed)
@@ -240,11 +240,26 @@ def _follow(transaction: Transaction, tenant: str, stream_id: str, facts: Sequen
                 _follow_loop(transaction, tenant, stream_id, fact)
             case _:
                 pass
+    _follow_run(transaction, stream_id, facts)
+
+
+def _follow_run(transaction: Transaction, stream_id: str, facts: Sequence[Fact]) -> None:
     columns = summary.run_columns(facts, transaction.now)
     # A cancellation that the driver had not seen when it parked the run must not wait for an answer.
     if columns["waiting_for"] not in (None, "", "crash_loop") and transaction.row(sql.CANCELLATION, id=stream_id):
         columns |= summary.queued_again()
+    if columns["status"] == "waiting" and transaction.row(sql.HANDED, id=stream_id) == ("taken",):
+        # What it waits for now, it waits for once the person has given it back.
+        columns["status"] = "paused"
     transaction.rows(sql.CHANGE_RUN, id=stream_id, now=transaction.now, **columns)
+    if any(isinstance(fact, GivenBack) for fact in facts):
+        transaction.rows(sql.GIVE_BACK, id=stream_id, now=transaction.now)
+
+
+def _follow_session(transaction: Transaction, session_id: str, fact: SessionChanged | SessionDeleted) -> None:
+    deleted = isinstance(fact, SessionDeleted)
+    title = None if isinstance(fact, SessionDeleted) or fact.title is None else fact.title[: summary.MAX_TEXT]
+    transaction.rows(sql.CHANGE_SESSION, id=session_id, title=title, deleted=deleted, now=transaction.now)
 
 
 def _follow_loop(transaction: Transaction, tenant: str, loop_id: str, fact: LoopFact) -> None:

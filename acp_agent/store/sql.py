@@ -156,6 +156,15 @@ WHERE id = :id"""
 
 RUN_IS_DRIVEN = "UPDATE acp_run SET status = 'running', updated_at = :now WHERE id = :id"
 
+GIVE_BACK = """
+UPDATE acp_run SET status = CASE WHEN waiting_for IS NULL THEN 'queued' ELSE 'waiting' END, updated_at = :now
+WHERE id = :id AND status = 'paused'"""
+"""A run that waited for an answer when a person took it waits for that again."""
+
+HANDED = """
+SELECT type FROM acp_event WHERE stream_id = :id AND type IN ('taken', 'given_back') ORDER BY seq DESC LIMIT 1"""
+"""Whether a person has a run: the last of these facts says."""
+
 RUN_IS_FREE = "UPDATE acp_run SET status = 'queued', updated_at = :now WHERE id = :id AND status = 'running'"
 
 NEW_BATCH = """

@@ -26,6 +26,7 @@ from acp_agent.domain.events import (
     WorkspacePrepared,
 )
 from acp_agent.domain.events_files import Undone
+from acp_agent.domain.events_handover import GivenBack, Taken
 from acp_agent.domain.events_hooks import HookRan
 from acp_agent.domain.events_person import QuestionAnswered, QuestionAsked
 from acp_agent.domain.events_skills import SkillActivated
@@ -119,6 +120,8 @@ def _lived(fact: Fact, now: float) -> Columns:
             return {"path": fact.path}
         case Committed():
             return {"commit_sha": fact.commit, "files": fact.files, "added": fact.added, "removed": fact.removed}
+        case Taken():
+            return {"status": "paused"}
         case Parked():
             return {"status": "waiting", "waiting_for": fact.waiting, "message": fact.detail[:MAX_TEXT]}
         case RunEnded():
@@ -192,6 +195,8 @@ def _happened(fact: Fact) -> str | None:
             return f"gate {fact.gate} {'passed' if fact.passed else 'failed'}"
         case Committed():
             return f"committed {fact.commit[:10]}" if fact.commit else "nothing to commit"
+        case Taken() | GivenBack():
+            return "taken by a person" if isinstance(fact, Taken) else f"given back: {fact.files} files changed"
         case Parked():
             return f"waiting for {fact.waiting}: {fact.detail}"
         case RunEnded():

@@ -137,6 +137,8 @@ _PHRASES: Mapping[str, Callable[[Data], str]] = {
     "compensation_started": lambda data: f"takes back: {data['title']}",
     "compensation_finished": _compensated,
     "cancel_asked": _noted("cancel asked"),
+    "taken": lambda data: "a person took the workplace" if data["tree"] is None else "the workplace is the person's",
+    "given_back": lambda data: f"given back: {data['files']} files changed (+{data['added']} -{data['removed']})",
     "parked": lambda data: f"waits ({data['waiting']}): {data['detail']}",
     "resumed": lambda data: f"taken up again (fence {data['fence']})",
     "late_result": lambda data: "a late result of an old driver was kept aside",

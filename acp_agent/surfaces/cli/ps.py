@@ -189,6 +189,7 @@ def _batch_state(entry: Listed) -> str:
 _CALM = frozenset({"ok", "accepted", "rejected", "queued"})
 _URGENT = (
     "waiting",
+    "paused",
     "failed",
     "limit",
     "cancelled",
@@ -218,6 +219,7 @@ _MOST_TELLING = (
     "interrupted",
     "queued",
     "waiting",
+    "paused",
     "failed",
     "cancelled",
     "limit",

@@ -236,6 +236,7 @@ def next_steps(
     if left and details:
         steps += keep_steps(batch_id, left[0], details[left[0].run_id])
     answers = [answer_command(batch_id, row) for row in rows if row.status == "waiting"]
+    answers += [f"acp give {reference(batch_id, row)}" for row in rows if row.status == "paused"]
     steps += answers if len(answers) <= 3 else ["acp approve --list"]
     if not interrupted and any(row.status in ("queued", "running") for row in rows):
         steps.append(f"acp resume {batch_id or rows[0].run_id}")

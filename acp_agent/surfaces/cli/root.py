@@ -29,6 +29,8 @@ COMMANDS = {
     "cancel": (_HERE + "steer:cancel", "End runs that are queued, running or waiting."),
     "pause": (_HERE + "loop_review:pause", "Let a loop begin no further iteration for now."),
     "steer": (_HERE + "loop_review:steer", "Tell a loop what to try next."),
+    "take": (_HERE + "hand:take", "Pause a run and work in its workplace yourself."),
+    "give": (_HERE + "hand:give", "Give a workplace back: the run goes on."),
     "approve": (_HERE + "approve:approve", "Answer what a run is waiting for."),
     "cost": (_HERE + "cost:cost", "Sum up what was spent, by project, model, role, loop or day."),
     "budget": (_HERE + "cost:budget", "Show budgets and cap them: a day, a month, a project, a model..."),

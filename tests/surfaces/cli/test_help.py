@@ -45,6 +45,8 @@ Commands:
   cancel      End runs that are queued, running or waiting.
   pause       Let a loop begin no further iteration for now.
   steer       Tell a loop what to try next.
+  take        Pause a run and work in its workplace yourself.
+  give        Give a workplace back: the run goes on.
   approve     Answer what a run is waiting for.
   cost        Sum up what was spent, by project, model, role, loop or day.
   budget      Show budgets and cap them: a day, a month, a project, a model...
