@@ -3,12 +3,9 @@
 A prompt becomes a run, its approvals are asked, its facts and words told.
 """
 
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -21,71 +18,31 @@ from acp_agent.config.settings import Settings
 from acp_agent.config.settings_tables import Role
 from acp_agent.config.skills import Skills, find_skills
 from acp_agent.config.window_caps import window_caps
-from acp_agent.domain.always import allowance_of
-from acp_agent.domain.approving import has_approved
 from acp_agent.domain.budget import Limits, Spent
 from acp_agent.domain.errors import Refused, UsageError
-from acp_agent.domain.events import ApprovalAsked, CancelAsked, Event
-from acp_agent.domain.events_person import QuestionAnswered, QuestionAsked
-from acp_agent.domain.message import Word
+from acp_agent.domain.events import CancelAsked, Event
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.ports import Journal
-from acp_agent.domain.question import answered, unanswered
 from acp_agent.domain.request import RunRequest, Workplace
 from acp_agent.domain.run import RunState
 from acp_agent.domain.session import SessionState
-from acp_agent.domain.tool import Risk
 from acp_agent.runs.allowances import Allowances
 from acp_agent.runs.bus import Bus, Subscription
 from acp_agent.runs.holding import stopped
 from acp_agent.runs.instructions import instructions_for
 from acp_agent.runs.models import Models
 from acp_agent.runs.past import Past, after
+from acp_agent.runs.people import People, Person, Tell, Turn
 from acp_agent.runs.port import Engine
 from acp_agent.runs.project_rules import project_policy
 from acp_agent.runs.runner import Runner
 from acp_agent.runs.sessions import Sessions
 from acp_agent.runs.skills import chosen_skill, named_in
 
-T = TypeVar("T")
-Verdict = Literal["allow", "always", "deny"]
-Ask = Callable[[ApprovalAsked], Awaitable[Verdict]]
-Reply = Callable[[QuestionAsked], Awaitable[str | None]]
-"""What a person answers to a question, empty where they decline; None ends the turn, and the next prompt answers."""
-Tell = Callable[[Event | Word], None]
-LOOK_AGAIN = 1.0
-"""Seconds after which a person who is being asked is looked after: another surface may have answered for them."""
 TITLE_LENGTH = 80
-LIMITS = "limits"
-"""Stands for a tool where a person is asked about no call."""
 CAPPED_OUTPUT = 8_192
 """Tokens of one reply where a role caps the money of a run."""
 STRICT_FIRST = (Mode.PLAN, Mode.ASK, Mode.EDIT, Mode.AUTO)
-
-
-class Elsewhere(Exception):
-    """Nobody needs to say anything here any more: the turn was cancelled, or another surface was faster."""
-
-
-async def later(asked: QuestionAsked) -> None:
-    """No answer now: the next prompt gives it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Whoever watches a turn: asked for approvals, and for answers to questions of the agent."""
-
-    approve: Ask
-    answer: Reply = later
-
-
-class Turn:
-    """One prompt on its way: may be cancelled at any moment, also before its run exists and while a person is asked."""
-
-    def __init__(self) -> None:
-        self.run_id: str | None = None
-        self.is_cancelled = False
-        self.asking: anyio.CancelScope | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +62,10 @@ class Conversations:
     def settings(self) -> Settings:
         """The user's settings."""
         return self.models.settings
+
+    @property
+    def _people(self) -> People:
+        return People(self.journal, self.sessions, self.runner, self.engine, self.allowances, self.actor)
 
     async def prompt(self, session: SessionState, text: str, turn: Turn, tell: Tell, person: Person) -> RunState:
         """Put `text` to the session and drive the run to its end; `tell` sees every fact and word, in order.
@@ -126,7 +87,7 @@ class Conversations:
         with self.bus.subscribe(run_id) as subscription:
             async with anyio.create_task_group() as group:
                 group.start_soon(_forward, subscription, tell, waits.seq if waits else 0)
-                state = await self._drive(session.session_id, turn, run_id, person)
+                state = await self._people.drive(session.session_id, turn, run_id, person)
                 subscription.close()
         return state
 
@@ -242,90 +203,6 @@ class Conversations:
             max_output=CAPPED_OUTPUT if capped else None,
         )
 
-    async def _drive(self, session_id: str, turn: Turn, run_id: str, person: Person) -> RunState:
-        while True:
-            state = await self.engine.drive(run_id)
-            asked, question = asked_of(state), state.question if state.waiting_for == "answer" else None
-            try:
-                if asked is not None:
-                    verdict = await self._said(turn, state, partial(self._verdict, session_id, asked, person.approve))
-                    await self._answer(run_id, asked, verdict)
-                elif question is not None:
-                    fact = await self._said(turn, state, partial(_replied, question, person.answer))
-                    if fact is None:
-                        return state
-                    await self._reply(run_id, fact)
-                else:
-                    return state
-            except Elsewhere:
-                continue
-
-    async def _said(self, turn: Turn, state: RunState, asking: Callable[[], Awaitable[T]]) -> T:
-        """What a person says. Raises Elsewhere."""
-        said: list[T] = []
-        with anyio.CancelScope() as scope:
-            turn.asking = scope
-            if (await self.runner.state(state.run_id)).cancel_asked:
-                scope.cancel()
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._look, state, scope)
-                said.append(await asking())
-                group.cancel_scope.cancel()
-        turn.asking = None
-        if not said:
-            raise Elsewhere
-        return said[0]
-
-    async def _look(self, state: RunState, scope: anyio.CancelScope) -> None:
-        """Call the question off once the run has gone on."""
-        while not await self.journal.events(state.run_id, state.seq):  # noqa: ASYNC110  (another process records them)
-            await anyio.sleep(LOOK_AGAIN)
-        scope.cancel()
-
-    async def _reply(self, run_id: str, fact: QuestionAnswered) -> None:
-        try:
-            await self.runner.record_reply(self.engine, run_id, fact, self.actor)
-        except Refused:
-            # As with approvals: a cancellation, or another surface, was faster.
-            state = await self.runner.state(run_id)
-            if state.waiting_for == "answer" and not state.cancel_asked:
-                raise
-
-    async def _verdict(self, session_id: str, asked: ApprovalAsked, ask: Ask) -> Verdict:
-        session = await self.sessions.state(session_id)
-        if asked.known_as and asked.known_as in session.allowed:
-            # Allowed by its name in a session of an earlier version.
-            return "always"
-        if asked.needed > 1 and has_approved(self.actor, asked.approved):
-            # Nobody else can be asked here, and a turn must end: a run that needs two people is one for `acp run`.
-            return "deny"
-        verdict = await ask(asked)
-        if verdict != "always":
-            return verdict
-        allowed = allowance_of(asked.tool, asked.name, asked.patterns, session.role, session.cwd)
-        if allowed is None:
-            return "allow"
-        await self.allowances.add(allowed, self.actor)
-        return "always"
-
-    async def _answer(self, run_id: str, asked: ApprovalAsked, verdict: Verdict) -> None:
-        decision: Literal["allow", "deny"] = "deny" if verdict == "deny" else "allow"
-        try:
-            await self.runner.answer(
-                self.engine,
-                run_id,
-                decision,
-                call_id=None if asked.tool == LIMITS else asked.call_id,
-                binding=None if asked.tool == LIMITS else asked.binding,
-                note=verdict,
-                actor=self.actor,
-            )
-        except Refused:
-            # A cancellation, or another surface, was faster: the next look at the run shows what holds.
-            state = await self.runner.state(run_id)
-            if asked_of(state) is not None and not state.cancel_asked:
-                raise
-
     async def fork(self, session: SessionState, cwd: str) -> str:
         """A new session in `cwd` with the conversation so far, without a turn that is under way; returns its id."""
         with suppress(Refused):
@@ -344,25 +221,6 @@ class Conversations:
             if (held := await self.journal.hold()) is not None:
                 raise stopped(held)
             raise Refused(f"another process works on this session ({runs[-1]})", hint=f"acp cancel {runs[-1]}")
-
-
-def asked_of(state: RunState) -> ApprovalAsked | None:
-    """What a person who watches is asked about a run that waits: a call, or whether it may go beyond its limits."""
-    if state.waiting_for == "approval":
-        return state.asked
-    if state.waiting is None or state.waiting.waiting != "breach":
-        return None
-    title = f"Go beyond the limits of a run: {state.waiting.detail}"
-    call_id = state.waiting.call_id or f"{LIMITS}-{state.seq}"
-    return ApprovalAsked(call_id=call_id, tool=LIMITS, risk=Risk.LOCAL, title=title)
-
-
-async def _replied(asked: QuestionAsked, answer: Reply) -> QuestionAnswered | None:
-    """What a person answers in the time they have; None where the next prompt is to be the answer."""
-    with anyio.move_on_after(asked.deadline):
-        text = await answer(asked)
-        return None if text is None else answered(asked, text)
-    return unanswered(asked, "deadline")
 
 
 async def _forward(subscription: Subscription, tell: Tell, seq: int) -> None:
@@ -385,11 +243,6 @@ def title_of(text: str) -> str:
         return line
     # Not in a word: half of a secret would not be known for one.
     return line[: TITLE_LENGTH + 1].rpartition(" ")[0].rstrip() or line[:TITLE_LENGTH]
-
-
-def label_of(asked: ApprovalAsked) -> str:
-    """What a person reads on the button that allows such a call always."""
-    return asked.name or asked.tool
 
 
 def stricter(first: Mode, second: Mode | None) -> Mode:

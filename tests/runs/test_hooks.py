@@ -27,8 +27,8 @@ from acp_agent.domain.events_hooks import HookRan
 from acp_agent.domain.hook import Hook
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import RunState
-from acp_agent.runs.conversations import Person, Turn
 from acp_agent.runs.hooks import Hooks
+from acp_agent.runs.people import Person, Turn
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.script import Rule, Step
 

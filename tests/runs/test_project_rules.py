@@ -11,7 +11,7 @@ from acp_agent.domain.errors import UsageError
 from acp_agent.domain.events import ApprovalAsked, SessionStarted, ToolRefused
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.run import RunState
-from acp_agent.runs.conversations import Person, Turn, Verdict
+from acp_agent.runs.people import Person, Turn, Verdict
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.script import Rule, Step
 

@@ -20,7 +20,8 @@ from acp_agent.domain.ports import Claim, Journal, ModelRequest
 from acp_agent.domain.request import Gate, RunRequest
 from acp_agent.domain.run import RunState
 from acp_agent.engines.local import LocalEngine
-from acp_agent.runs.conversations import Conversations, Turn
+from acp_agent.runs.conversations import Conversations
+from acp_agent.runs.people import Turn
 from acp_agent.runs.runner import Runner
 from acp_agent.store.owner import owner_of_this_process
 from acp_agent.testing.model_server import ModelServer

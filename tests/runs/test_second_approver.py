@@ -14,7 +14,7 @@ from acp_agent.domain.policy import Mode
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import RunState
 from acp_agent.domain.tool import Risk
-from acp_agent.runs.conversations import Person, Turn, Verdict
+from acp_agent.runs.people import Person, Turn, Verdict
 from acp_agent.runs.reviewing import verdict_of
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.script import Rule, Step

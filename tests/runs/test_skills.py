@@ -17,7 +17,7 @@ from acp_agent.domain.message import SystemMessage, ToolMessage
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import RunState
 from acp_agent.domain.skill import SkillEntry
-from acp_agent.runs.conversations import Person, Turn
+from acp_agent.runs.people import Person, Turn
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.request import Request
 from acp_agent.testing.script import Rule, Step

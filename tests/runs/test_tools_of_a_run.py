@@ -15,7 +15,7 @@ from acp_agent.domain.events import ApprovalAsked, SessionStarted, ToolFinished,
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.tool import call_key
-from acp_agent.runs.conversations import Person, Turn, Verdict
+from acp_agent.runs.people import Person, Turn, Verdict
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.script import Rule, Step
 

@@ -14,7 +14,8 @@ from acp_agent.domain.errors import ModelFault
 from acp_agent.domain.events import ApprovalAsked, SessionChanged
 from acp_agent.domain.run import RunState
 from acp_agent.domain.session import SessionState
-from acp_agent.runs.conversations import Person, Verdict, label_of, title_of
+from acp_agent.runs.conversations import title_of
+from acp_agent.runs.people import Person, Verdict, label_of
 from acp_agent.surfaces.acp.call import Call
 from acp_agent.surfaces.acp.content import text_of
 from acp_agent.surfaces.acp.faults import ClientFault, Unsupported

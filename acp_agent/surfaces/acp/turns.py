@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from acp_agent.domain.events import Event
 from acp_agent.domain.message import Word
 from acp_agent.domain.tool import call_key
-from acp_agent.runs.conversations import Turn
+from acp_agent.runs.people import Turn
 from acp_agent.surfaces.acp.asked import R
 from acp_agent.surfaces.acp.call import Call, Client
 from acp_agent.surfaces.acp.faults import Disconnected, InvalidRequest

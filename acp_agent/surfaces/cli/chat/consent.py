@@ -7,7 +7,7 @@ from typing import Literal
 from acp_agent.domain.events import ApprovalAsked
 from acp_agent.domain.events_person import QuestionAsked
 from acp_agent.domain.tool import Risk
-from acp_agent.runs.conversations import Verdict, label_of
+from acp_agent.runs.people import Verdict, label_of
 from acp_agent.surfaces.cli.chat import diffs
 from acp_agent.surfaces.cli.chat.diffs import Line
 from acp_agent.surfaces.cli.chat.narration import Narration, titled

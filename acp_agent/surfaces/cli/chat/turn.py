@@ -16,7 +16,7 @@ from acp_agent.domain.events import ApprovalAsked, Event
 from acp_agent.domain.events_person import QuestionAsked
 from acp_agent.domain.message import Word
 from acp_agent.domain.run import RunState
-from acp_agent.runs.conversations import Person, Turn, Verdict
+from acp_agent.runs.people import Person, Turn, Verdict
 from acp_agent.surfaces.cli.chat.consent import Cancelled, Consent
 from acp_agent.surfaces.cli.chat.echo import Echo
 from acp_agent.surfaces.cli.chat.narration import Narration
