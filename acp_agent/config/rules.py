@@ -10,7 +10,7 @@ from pydantic import Field
 
 from acp_agent.config.names import printable
 from acp_agent.config.problem import Problem
-from acp_agent.config.tables import Items, Name, Table, Text, Texts, problem_at
+from acp_agent.config.tables import Items, Name, Seconds, Table, Text, Texts, problem_at
 from acp_agent.config.toml_lines import line_of
 from acp_agent.config.toml_source import TomlSource
 from acp_agent.domain.patterns import command_fits, command_may_be, path_fits, path_may_be, pattern_problem
@@ -43,11 +43,12 @@ class PolicyTable(Table):
     """What is allowed, asked and denied beyond the modes.
 
     `unattended`: where nobody watches, what would be asked waits for `acp approve` (`park`) or is refused (`deny`).
-    `private` are further names of files whose content is not for others.
+    What waits is refused once `answer_within` is over. `private` are further names of files that are not for others.
     """
 
     rules: Annotated[tuple[RuleTable, ...], Items] = ()
     unattended: Literal["park", "deny"] = "park"
+    answer_within: Seconds | None = None
     private: Texts = ()
 
 

@@ -80,7 +80,9 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         tables.append((table.policy, source))
         rules += rules_of(table.policy, source, "user")
     denies = any(policy.unattended == "deny" for policy, _ in tables)
-    in_force = InForce(rules=tuple(rules), unattended="deny" if denies else "park")
+    times = [policy.answer_within for policy, _ in tables if policy.answer_within is not None]
+    within = min(times, default=None)
+    in_force = InForce(rules=tuple(rules), unattended="deny" if denies else "park", answer_within=within)
     private = tuple(name for policy, _ in tables for name in policy.private)
     return Settings(table, source.path if source else None, in_force, private)
 

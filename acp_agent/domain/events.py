@@ -233,13 +233,17 @@ class CancelAsked(Frozen):
 
 
 class Parked(Frozen):
-    """The run waits and has freed its slot; `call_id` names the call it waits for, `detail` is for a person."""
+    """The run waits and has freed its slot; `call_id` names the call it waits for, `detail` is for a person.
+
+    An approval that nobody gives `within` so many seconds is refused; None waits for ever.
+    """
 
     type: Literal["parked"] = "parked"
     waiting: WaitingFor
     detail: str
     call_id: str | None = None
     exceeds: tuple[Excess, ...] = ()
+    within: float | None = None
 
 
 class Resumed(Frozen):

@@ -48,12 +48,14 @@ class InForce(Frozen):
     """The rules that hold now, the user's and those of the run together, with what a person allows always.
 
     `unattended`: a run that nobody watches waits for an answer (`park`), or is told no and goes on (`deny`). `reviewer`
-    is the chain of models that may give a second opinion at risk 4.
+    is the chain of models that may give a second opinion at risk 4, `answer_within` the seconds in which a run that
+    nobody watches must have its answer.
     """
 
     rules: tuple[Rule, ...] = ()
     unattended: Literal["park", "deny"] = "park"
     reviewer: tuple[str, ...] = ()
+    answer_within: float | None = None
 
     def and_rules(self, rules: Iterable[Rule]) -> "InForce":
         """The same with further rules."""

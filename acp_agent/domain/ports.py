@@ -267,6 +267,10 @@ class Journal(Protocol):
         """Erase what streams said, all of them or none; returns the number of payloads. Raises Refused."""
         ...
 
+    async def overdue(self) -> list[tuple[str, str]]:
+        """Runs that wait for an approval whose time is up, each with the call that it is about."""
+        ...
+
     async def hold(self) -> Hold | None:
         """The hold in force, by which a person stopped everything."""
         ...

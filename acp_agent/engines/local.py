@@ -11,17 +11,19 @@ import anyio
 from anyio.abc import TaskGroup
 
 from acp_agent.domain.errors import AcpAgentError, Refused
+from acp_agent.domain.events import ApprovalGiven
 from acp_agent.domain.ports import Claim, Journal, Owner
 from acp_agent.domain.run import RunState
 from acp_agent.runs.holding import stopped
 from acp_agent.runs.port import Worker
 
-HEARTBEAT = 1.0
+HEARTBEAT = 0.75
+"""Seconds; on SQLite the time in which one process sees what another has recorded, so less than one."""
 LOOK = 256
 
 
 class LocalEngine:
-    """Implements the Engine port. `owner` names this process in leases; the heartbeat renews them every second."""
+    """Implements the Engine port. `owner` names this process in leases; the heartbeat renews them."""
 
     def __init__(self, journal: Journal, worker: Worker, owner: Owner, heartbeat: float = HEARTBEAT) -> None:
         self._journal = journal
@@ -69,6 +71,16 @@ class LocalEngine:
         if not state.ended and not state.waiting:
             await self._refuse_held()
         return state
+
+    async def lapse(self) -> None:
+        """Refuse what nobody has approved within its time; those runs are queued again."""
+        for run_id, call_id in await self._journal.overdue():
+            late = ApprovalGiven(call_id=call_id, decision="deny", note="nobody answered in time")
+            try:
+                await self._journal.note(run_id, [late], "deadline")
+            except Refused:
+                # It was answered, or looked at by another process, since we looked.
+                continue
 
     async def work(self, batch_id: str | None, jobs: int) -> None:
         """Drive up to `jobs` runs at once, of one batch or of all, until none can be claimed and none is under way.
@@ -176,6 +188,7 @@ class LocalEngine:
         seen = 0
         while True:
             seen = await self._journal.news(self._heartbeat, seen)
+            await self.lapse()
             stop = await self._journal.hold()
             for pulse in await self._journal.renew(held()):
                 if pulse.lost:

@@ -59,7 +59,10 @@ async def put_question(driver: "Driver", action: Ask, prepared: Prepared) -> Non
         if driver.state.cancel_asked:
             return
     asked = _question(action, prepared, dry_run, is_command=driver.tools.specs()[call.name].kind == "execute")
-    await driver.record(asked, Parked(waiting="approval", call_id=call.call_id, detail=asked.title))
+    within = None
+    if not driver.request.attended:
+        within = (await driver.parts.policy(driver.request)).answer_within
+    await driver.record(asked, Parked(waiting="approval", call_id=call.call_id, detail=asked.title, within=within))
 
 
 def _question(action: Ask, prepared: Prepared, dry_run: str | None, *, is_command: bool) -> ApprovalAsked:

@@ -39,6 +39,10 @@ class Engine(Protocol):
         """Drive up to `jobs` runs at once until none can be claimed and none is under way."""
         ...
 
+    async def lapse(self) -> None:
+        """Refuse what nobody has approved within its time; those runs are queued again."""
+        ...
+
     async def drive(self, run_id: str) -> RunState:
         """Drive one queued run here until it ends or waits. Raises Refused when it cannot be claimed."""
         ...

@@ -125,6 +125,7 @@ class Runner:
 
         Raises Refused where it waits for something else by now than the call, and the hash, that the person was shown.
         """
+        await engine.lapse()
         state = await self.state(run_id)
         waiting = state.waiting
         if waiting is None:

@@ -179,6 +179,23 @@ class StoredJournal:
         apply = partial(erasure.erase, tenant=self._tenant, stream_ids=ids, reason=reason, actor=actor, dry_run=dry_run)
         return await self._writer.submit(apply, guarded=True)
 
+    async def overdue(self) -> list[tuple[str, str]]:
+        """Runs that wait for an approval whose time is up, each with the call that it is about."""
+
+        def question(connection: Connection) -> list[tuple[str, str]]:
+            rows = connection.rows(sql.ASKED, {"tenant": self._tenant})
+            if not rows:
+                return []
+            now = self._now(connection)
+            asked = [(run_id, ts, from_json(data)) for run_id, ts, data in rows]
+            return [
+                (run_id, parked["call_id"] or "")
+                for run_id, ts, parked in asked
+                if parked.get("within") is not None and ts + parked["within"] <= now
+            ]
+
+        return await self._reader.ask(question)
+
     async def hold(self) -> Hold | None:
         """The hold in force, by which a person stopped everything."""
 

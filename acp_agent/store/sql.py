@@ -44,6 +44,12 @@ SELECT type, ts, actor, data FROM acp_event WHERE stream_id = 'hold' AND tenant 
 ORDER BY seq"""
 """The facts of a hold that is on: none where nothing is held."""
 
+ASKED = """
+SELECT r.id, e.ts, e.data FROM acp_run r JOIN acp_stream s ON s.id = r.id
+JOIN acp_event e ON e.stream_id = s.id AND e.seq = s.seq
+WHERE r.tenant = :tenant AND r.status = 'waiting' AND r.waiting_for = 'approval' AND e.type = 'parked'"""
+"""What waiting runs asked last."""
+
 # The audit chain
 
 HEAD = """

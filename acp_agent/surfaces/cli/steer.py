@@ -59,6 +59,7 @@ async def _resume(name: str | None, everything: bool, jobs: int, output: str, ou
     from acp_agent.surfaces.cli.outcome import Form, Work, result_stream
 
     async with open_app(os.environ, Path.cwd()) as app:
+        await app.engine.lapse()
         await _try_budgets_again(app, records, wanted, everything)
         batches = await app.batches.unfinished(wanted, everything)
         if not batches:
