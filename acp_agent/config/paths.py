@@ -54,6 +54,16 @@ def database_location(environ: Mapping[str, str]) -> Location:
     return ServerLocation(url, state_dir(environ))
 
 
+def host_queue(environ: Mapping[str, str]) -> str:
+    """The queue of runs whose checkouts are on this host: `ACP_HOST`, else the machine's name."""
+    return f"host.{environ.get('ACP_HOST') or os.uname().nodename or 'localhost'}"
+
+
+def is_queue(name: str) -> bool:
+    """Whether a person's word names a queue: `any`, or `host.NAME`."""
+    return name == "any" or (name.startswith("host.") and len(name) > len("host."))
+
+
 def find_projects_file(cwd: Path, flag: str | None, environ: Mapping[str, str]) -> Path:
     """The projects.toml in force: `--projects`, `ACP_PROJECTS`, upward from `cwd`, the user's folder of settings.
 

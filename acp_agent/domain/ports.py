@@ -182,6 +182,10 @@ class Owner(Frozen):
     started: str
 
 
+Queues = frozenset[str]
+"""Names of queues: `any`, and `host.NAME` for those whose checkouts are on that host."""
+
+
 class Claim(Frozen):
     """The right to drive a stream until the lease runs out; every write is checked against `fence`."""
 
@@ -228,8 +232,8 @@ class Journal(Protocol):
         """The process whose lease of a stream is in force."""
         ...
 
-    async def claimable(self, batch_id: str | None, limit: int) -> list[str]:
-        """Ids of runs that could be claimed now, oldest first."""
+    async def claimable(self, which: str | Queues | None, limit: int) -> list[str]:
+        """Ids of runs that could be claimed now: all or those of queues, oldest first, or of one batch in its order."""
         ...
 
     async def renew(self, claims: Sequence[Claim]) -> list[Pulse]:

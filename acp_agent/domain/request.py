@@ -57,7 +57,7 @@ class RunRequest(Frozen):
 
     A run of a loop names it (`loop_id`) and its `iteration`. `blast` is how far it may reach, `protect_ignored` keeps
     commands from writing to folders that git ignores, `protect` are globs of files that are protected as those that
-    govern are.
+    govern are. `queue` names the workers that may take it, None: whoever started it drives it, or `acp resume`.
     """
 
     prompt: str
@@ -93,3 +93,4 @@ class RunRequest(Frozen):
     hooks: tuple[Hook, ...] = ()
     rules: tuple[Rule, ...] = ()
     tags: tuple[str, ...] = ()
+    queue: str | None = None

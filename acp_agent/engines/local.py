@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import anyio
 from anyio.abc import TaskGroup
 
-from acp_agent.domain.errors import AcpAgentError, Refused
+from acp_agent.domain.errors import AcpAgentError, NotRecorded, Refused
 from acp_agent.domain.events import ApprovalGiven
-from acp_agent.domain.ports import Claim, Journal, Owner
+from acp_agent.domain.ports import Claim, Journal, Owner, Queues
 from acp_agent.domain.run import RunState
 from acp_agent.runs.holding import stopped
 from acp_agent.runs.port import Worker
@@ -94,6 +94,28 @@ class LocalEngine:
             await self._work(batch_id, jobs)
             await self._refuse_held()
 
+    async def serve(self, queues: Queues, jobs: int, stop: anyio.Event) -> None:
+        """Drive up to `jobs` runs of `queues` at once as they come; once `stop` is set, those under way to their ends.
+
+        A run whose record cannot be read is left alone from then on. Raises NotRecorded where none can be written.
+        """
+        slots = anyio.CapacityLimiter(jobs)
+        queue: deque[str] = deque()
+
+        async def look_at_stop() -> None:
+            await stop.wait()
+            self._news.set()
+
+        async with self._leases(lambda: list(self._claims.values())), anyio.create_task_group() as group:
+            group.start_soon(look_at_stop)
+            while not stop.is_set():
+                await self._fill(queues, queue, slots, group)
+                await self._news.wait()
+                self._news = anyio.Event()
+                for error in self._set_aside.values():
+                    if isinstance(error, NotRecorded):
+                        raise error
+
     async def _refuse_held(self) -> None:
         if (held := await self._journal.hold()) is not None:
             raise stopped(held)
@@ -125,23 +147,41 @@ class LocalEngine:
             raise next(iter(self._set_aside.values()))
 
     async def _fill(
-        self, batch_id: str | None, queue: deque[str], slots: anyio.CapacityLimiter, group: TaskGroup
+        self, which: str | Queues | None, queue: deque[str], slots: anyio.CapacityLimiter, group: TaskGroup
     ) -> bool:
         """Begin runs while there are free slots; False when there is nothing left to wait for."""
         tried: set[str] = set()
-        while slots.available_tokens > 0:
+        while (free := int(slots.available_tokens)) > 0:
             if not queue:
                 # A run that another process took meanwhile is not asked for twice in one look.
-                found = await self._journal.claimable(batch_id, LOOK)
+                found = await self._journal.claimable(which, LOOK)
                 queue.extend(run_id for run_id in found if run_id not in tried and run_id not in self._set_aside)
                 if not queue:
                     break
-            tried.add(queue[0])
-            claim = await self._journal.claim(queue.popleft(), self._owner)
-            if claim is not None:
-                await slots.acquire_on_behalf_of(claim)
+            some = [queue.popleft() for _ in range(min(free, len(queue)))]
+            tried.update(some)
+            for claim in await self._claimed(some):
+                slots.acquire_on_behalf_of_nowait(claim)
                 group.start_soon(self._drive_in_slot, claim, slots)
         return slots.borrowed_tokens > 0
+
+    async def _claimed(self, run_ids: Sequence[str]) -> list[Claim]:
+        """Claim runs at once, which the journal makes one commit; those that somebody else has are left out."""
+        claims: dict[str, Claim | None] = {}
+        failures: list[AcpAgentError] = []
+
+        async def claim(run_id: str) -> None:
+            try:
+                claims[run_id] = await self._journal.claim(run_id, self._owner)
+            except AcpAgentError as error:
+                failures.append(error)
+
+        async with anyio.create_task_group() as group:
+            for run_id in run_ids:
+                group.start_soon(claim, run_id)
+        if failures:
+            raise failures[0]
+        return [found for run_id in run_ids if (found := claims[run_id]) is not None]
 
     async def _drive_in_slot(self, claim: Claim, slots: anyio.CapacityLimiter) -> None:
         try:

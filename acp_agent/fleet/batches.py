@@ -88,10 +88,11 @@ class Batches:
         unused = (f"config.toml: {key} is not acted on by this version" for key in settings_not_in_force(settings))
         return plan.with_warnings((*warnings, *found.warnings, *unused))
 
-    async def start(self, plan: Plan, actor: str = "cli") -> str:
+    async def start(self, plan: Plan, actor: str = "cli", queue: str | None = None) -> str:
         """Put the batch and its runs on record as queued, in one transaction; returns the batch's id.
 
-        Raises Refused where more work waits already than `[queue] max_runs` lets wait.
+        Workers of `queue` drive them; without one, whoever calls `work`. Raises Refused where more work waits already
+        than `[queue] max_runs` lets wait.
         """
         most = self.models.settings.table.queue.max_runs
         with Reads(database_location(self.environ)) as reads:
@@ -99,7 +100,7 @@ class Batches:
         if waiting + len(plan.items) > most:
             what = f"{waiting} runs are queued or running, and {len(plan.items)} more would be over {most}"
             raise Refused(what, hint="let some end, or raise max_runs under [queue] in config.toml")
-        await self.journal.create(streams(plan), actor)
+        await self.journal.create(streams(plan, queue), actor)
         return plan.batch_id
 
     async def work(self, batch_id: str, jobs: int, on_event: Callable[[Event], None] | None = None) -> None:
@@ -110,7 +111,7 @@ class Batches:
                     group.start_soon(_forward, subscription, on_event)
                 await self.engine.work(batch_id, jobs)
                 subscription.close()
-        await self._close_batch(batch_id)
+        await self.close(batch_id)
 
     async def answer(
         self,
@@ -217,7 +218,7 @@ class Batches:
             raise UsageError(f"there is no run {run_id}", hint="acp ps")
         return state, state.request
 
-    async def _close_batch(self, batch_id: str) -> None:
+    async def close(self, batch_id: str) -> None:
         """Take away the places where nothing was left, then put the outcome of the whole batch on record.
 
         In this order: a batch that was killed before its end is found by `unfinished` and closed again.

@@ -156,18 +156,18 @@ def build(job: Job, targets: Sequence[Target], price: Callable[[str], Price], so
     )
 
 
-def streams(plan: Plan) -> list[NewStream]:
-    """What starting `plan` puts on record, in one transaction: the batch, then its runs."""
+def streams(plan: Plan, queue: str | None = None) -> list[NewStream]:
+    """What starting `plan` puts on record, in one transaction: the batch, then its runs, for workers of `queue`."""
     started = BatchStarted(
         prompt=plan.prompt,
         projects=tuple(item.project for item in plan.items),
-        options={"models": list(plan.models), "max_cost": plan.max_cost},
+        options={"models": list(plan.models), "max_cost": plan.max_cost, **({"queue": queue} if queue else {})},
     )
     cap = Cap(scope=f"batch:{plan.batch_id}", cap=plan.max_cost)
     shared = plan.items[0].request.blast.shared if plan.items else {}
     counts = (Cap(scope=batch_scope(plan.batch_id, name), cap=limit) for name, limit in shared.items())
     batch = NewStream(stream_id=plan.batch_id, kind="batch", facts=(started,), caps=(cap, *counts))
-    return [batch, *(new_run(item.request) for item in plan.items)]
+    return [batch, *(new_run(item.request.model_copy(update={"queue": queue})) for item in plan.items)]
 
 
 def _check_room(job: Job, target: Target, price: Callable[[str], Price]) -> None:

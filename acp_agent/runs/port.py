@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from acp_agent.domain.ports import Claim
+import anyio
+
+from acp_agent.domain.ports import Claim, Queues
 from acp_agent.domain.run import RunState
 
 
@@ -41,6 +43,10 @@ class Engine(Protocol):
 
     async def lapse(self) -> None:
         """Refuse what nobody has approved within its time; those runs are queued again."""
+        ...
+
+    async def serve(self, queues: Queues, jobs: int, stop: anyio.Event) -> None:
+        """Drive up to `jobs` runs of `queues` as they come; once `stop` is set, those under way to their ends."""
         ...
 
     async def drive(self, run_id: str) -> RunState:

@@ -14,7 +14,7 @@ from acp_agent.domain.events import Event, Fact, fact_of
 from acp_agent.domain.hold import Hold, hold_of
 from acp_agent.domain.location import Location
 from acp_agent.domain.masking import enter_places
-from acp_agent.domain.ports import Claim, NewStream, Owner, Pulse
+from acp_agent.domain.ports import Claim, NewStream, Owner, Pulse, Queues
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.session import SessionSummary
 from acp_agent.store import leases, operations, sql
@@ -110,11 +110,11 @@ class StoredJournal:
 
         return await self._reader.ask(question)
 
-    async def claimable(self, batch_id: str | None, limit: int) -> list[str]:
-        """Ids of runs that could be claimed now, oldest first, those of one batch in its order."""
+    async def claimable(self, which: str | Queues | None, limit: int) -> list[str]:
+        """Ids of runs that could be claimed now: all or those of queues, oldest first, or of one batch in its order."""
 
         def question(connection: Connection) -> list[str]:
-            return leases.claimable(connection, self._tenant, batch_id, limit, self._now(connection))
+            return leases.claimable(connection, self._tenant, which, limit, self._now(connection))
 
         return await self._reader.ask(question)
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from acp_agent.domain.events import Parked
-from acp_agent.domain.ports import Claim, Pulse
+from acp_agent.domain.ports import Claim, Pulse, Queues
 from acp_agent.store import operations, process, sql
 from acp_agent.store.connection import Connection
 from acp_agent.store.writer import Transaction
@@ -21,17 +21,18 @@ def dead_owner(connection: Connection, tenant: str, stream_id: str, now: float) 
     return owner if owner is not None and process.judge()(owner) else None
 
 
-def claimable(connection: Connection, tenant: str, batch_id: str | None, limit: int, now: float) -> list[str]:
-    """Ids of runs that are queued or running and have no living driver, oldest first."""
+def claimable(connection: Connection, tenant: str, which: str | Queues | None, limit: int, now: float) -> list[str]:
+    """Ids of runs that are queued or running and have no living driver, oldest first: all, of a batch, or of queues."""
+    batch_id, queues = (which, None) if isinstance(which, str) else (None, which)
     if connection.rows(sql.HOLD_FACTS, {"tenant": tenant}):
         return []
     statement = sql.CLAIMABLE if batch_id is None else sql.CLAIMABLE_OF_BATCH
     is_gone = process.judge()
     found: list[str] = []
-    for run_id, owner, lease_until in connection.rows(statement, {"tenant": tenant, "batch_id": batch_id}):
+    for run_id, owner, lease_until, queue in connection.rows(statement, {"tenant": tenant, "batch_id": batch_id}):
         if len(found) >= limit:
             break
-        if not _held(owner, lease_until, now, is_gone):
+        if (queues is None or queue in queues) and not _held(owner, lease_until, now, is_gone):
             found.append(run_id)
     return found
 

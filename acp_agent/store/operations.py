@@ -334,6 +334,7 @@ def _summarise_run(transaction: Transaction, tenant: str, run_id: str, started: 
         branch=place.branch,
         worktree=place.worktree,
         root=place.root,
+        queue=request.queue,
         now=transaction.now,
     )
     if request.session_id:

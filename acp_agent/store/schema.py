@@ -10,7 +10,7 @@ from pathlib import Path
 from acp_agent.domain.errors import UsageError
 from acp_agent.store.connection import SqliteConnection
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 REVISION = f"{SCHEMA_VERSION:04d}"
 """The migration that `schema.sql` stands at; its number is the schema's version."""
 MIGRATION_TABLE = "acp_migration"

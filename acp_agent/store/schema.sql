@@ -115,6 +115,7 @@ CREATE TABLE acp_run (
     created_at DOUBLE PRECISION NOT NULL,
     updated_at DOUBLE PRECISION NOT NULL,
     ended_at DOUBLE PRECISION,
+    queue TEXT,
     PRIMARY KEY (id)
 );
 CREATE INDEX acp_run_by_batch ON acp_run (batch_id, position);
@@ -151,4 +152,4 @@ CREATE TABLE acp_migration (
     CONSTRAINT acp_migration_pkc PRIMARY KEY (version_num)
 );
 
-INSERT INTO acp_migration (version_num) VALUES ('0003');
+INSERT INTO acp_migration (version_num) VALUES ('0004');

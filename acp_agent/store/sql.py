@@ -129,11 +129,11 @@ NEW_RUN = """
 INSERT INTO acp_run (
     id, tenant, session_id, batch_id, position, project, role, title, prompt, status, message, model, steps, tool_calls,
     tokens_in, tokens_out, cost, cost_known, branch, worktree, root, files, added, removed, last_type, last_text,
-    created_at, updated_at)
+    created_at, updated_at, queue)
 VALUES (
     :id, :tenant, :session_id, :batch_id, :position, :project, :role, :title, :prompt, 'queued', '', :model, 0, 0,
     0, 0, 0, TRUE, :branch, :worktree, :root, 0, 0, 0, 'run_started', 'queued',
-    :now, :now)"""
+    :now, :now, :queue)"""
 
 CHANGE_RUN = """
 UPDATE acp_run SET
@@ -292,12 +292,12 @@ UPDATE acp_stream SET owner = NULL, lease_until = NULL
 WHERE id = :id AND fence = :fence AND owner IS NOT NULL RETURNING seq"""
 
 CLAIMABLE = """
-SELECT r.id, s.owner, s.lease_until FROM acp_run r JOIN acp_stream s ON s.id = r.id
+SELECT r.id, s.owner, s.lease_until, r.queue FROM acp_run r JOIN acp_stream s ON s.id = r.id
 WHERE r.tenant = :tenant AND r.status IN ('queued', 'running')
 ORDER BY r.created_at, r.position"""
 
 CLAIMABLE_OF_BATCH = """
-SELECT r.id, s.owner, s.lease_until FROM acp_run r JOIN acp_stream s ON s.id = r.id
+SELECT r.id, s.owner, s.lease_until, r.queue FROM acp_run r JOIN acp_stream s ON s.id = r.id
 WHERE r.tenant = :tenant AND r.batch_id = :batch_id AND r.status IN ('queued', 'running')
 ORDER BY r.position"""
 

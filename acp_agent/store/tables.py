@@ -121,6 +121,7 @@ class RunSummary(Table, table=True):
     created_at: float = _real()
     updated_at: float = _real()
     ended_at: float | None = _real(default=None)
+    queue: str | None = _text(default=None)
 
 
 class BatchSummary(Table, table=True):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from acp_agent.domain.location import Location, ServerLocation
+from acp_agent.store.database import database_at
 from acp_agent.store.process import judge
 from acp_agent.store.reads import BatchRow, BudgetRow, EventRow, Reads, RunRow
 from acp_agent.testing.killer import Ending, Victim, kill_leftovers
@@ -56,7 +57,7 @@ class Record:
 class World:
     """Repositories below `root`, a model server that knows `rules`, and an environment. Use as a context.
 
-    Leaving it kills every process that was started in it.
+    Leaving it kills every process that was started in it. `url` is that of a PostgreSQL database for its record.
     """
 
     root: Path
@@ -66,6 +67,7 @@ class World:
     tags: Mapping[str, Sequence[str]] | Sequence[str] = ("python",)
     config: str = CONFIG
     extra: str = ""
+    url: str = ""
     fleet: Fleet = field(init=False)
     bases: dict[str, str] = field(init=False)
     server: ModelServer = field(init=False)
@@ -98,9 +100,9 @@ class World:
         return self.root / "state"
 
     @property
-    def database(self) -> Path:
+    def database(self) -> Location:
         """The record."""
-        return self.state / "acp.db"
+        return ServerLocation(self.url, self.state) if self.url else self.state / "acp.db"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -110,6 +112,7 @@ class World:
             del unset[name]
         return unset | {
             "ACP_HOME": str(self.state),
+            "ACP_DATABASE_URL": self.url,
             "ACP_CONFIG": str(self.root / "config.toml"),
             "ACP_PROJECTS": str(self.fleet.projects_file),
             "ACP_MODEL": f"openai/{MODEL}",
@@ -148,30 +151,26 @@ class World:
         return Record(runs, batches, events, budgets, owned, integrity)
 
     def _pragmas(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        if not self.database.exists():
+        connection = database_at(self.database).look()
+        if connection is None:
             return (), ("ok",)
-        connection = sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True, timeout=30.0)
         try:
-            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'acp_stream'").fetchall():
-                return (), ("ok",)
             is_gone = judge()
-            owners = connection.execute("SELECT id, owner FROM acp_stream WHERE owner IS NOT NULL ORDER BY id")
+            owners = connection.rows("SELECT id, owner FROM acp_stream WHERE owner IS NOT NULL ORDER BY id")
             owned = [stream for stream, owner in owners if not is_gone(owner)]
-            integrity = connection.execute("PRAGMA integrity_check").fetchall()
+            integrity = [] if self.url else connection.rows("PRAGMA integrity_check")
         finally:
             connection.close()
-        return tuple(owned), tuple(row[0] for row in integrity)
+        return tuple(owned), tuple(row[0] for row in integrity) or ("ok",)
 
     def written(self) -> int:
         """How many events are on record."""
-        if not self.database.exists():
+        connection = database_at(self.database).look()
+        if connection is None:
             return 0
-        connection = sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True, timeout=30.0)
         try:
-            found: int = connection.execute("SELECT count(*) FROM acp_event").fetchone()[0]
+            found: int = connection.rows("SELECT count(*) FROM acp_event")[0][0]
             return found
-        except sqlite3.OperationalError:
-            return 0  # it is just being created
         finally:
             connection.close()
 

@@ -27,13 +27,13 @@ pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
 NewRun = Callable[..., NewStream]
 STATEMENTS = {name: text for name, text in vars(sql).items() if name.isupper()}
 SHAPE = """
-SELECT table_name, column_name, ordinal_position, data_type, collation_name, is_nullable
+SELECT table_name, column_name, data_type, collation_name, is_nullable
 FROM information_schema.columns WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position"""
 # The name of a key depends on whether its table was made anew.
 INDEXES = """
 SELECT tablename, regexp_replace(indexdef, 'INDEX \\S+ ON \\S+\\.', '') FROM pg_indexes
 WHERE schemaname = current_schema() ORDER BY 1, 2"""
-OLDER = "DROP TABLE acp_loop; UPDATE acp_migration SET version_num = '0002'"
+OLDER = "DROP TABLE acp_loop; ALTER TABLE acp_run DROP COLUMN queue; UPDATE acp_migration SET version_num = '0002'"
 
 
 def shape(location: ServerLocation) -> list[tuple[object, ...]]:

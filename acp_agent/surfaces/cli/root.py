@@ -23,6 +23,7 @@ COMMANDS = {
     "accept": (_HERE + "review:accept", "Merge results into the branch they started from."),
     "reject": (_HERE + "review:reject", "Refuse results; their commits are kept under a ref."),
     "undo": (_HERE + "undo:undo", "Take back what a run changed."),
+    "worker": (_HERE + "worker:worker", "Drive queued runs, of this host or of any."),
     "resume": (_HERE + "steer:resume", "Go on with interrupted work."),
     "retry": (_HERE + "approve:retry", "Try again what killed its process, or what nobody knows."),
     "stop": (_HERE + "stop:stop", "Stop everything, until acp resume --all."),

@@ -4,16 +4,21 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from acp_agent.config.paths import host_queue, is_queue
 from acp_agent.domain.errors import ExitCode, Refused, UsageError
 from acp_agent.fleet.ask import RunAsk
 from acp_agent.fleet.select import Selection
 from acp_agent.surfaces.cli import complete, options
 from acp_agent.surfaces.cli.group import Command
 from acp_agent.surfaces.cli.prompt import prompt_of
+
+if TYPE_CHECKING:
+    from acp_agent.app import App
+    from acp_agent.fleet.plan import Plan
 
 EXAMPLES = """\b
 Examples:
@@ -40,6 +45,8 @@ how = options.stacked(
     click.option(
         "--plan", "plan_only", is_flag=True, help="Show selection, order, model and cost range; start nothing."
     ),
+    click.option("--detach", is_flag=True, help="Queue it for a worker (acp worker) and end at once."),
+    click.option("--queue", metavar="QUEUE", help="With --detach: any, or host.NAME (default: this host's)."),
     click.option("--yes", is_flag=True, help="Do not ask before spending."),
 )
 
@@ -111,6 +118,8 @@ async def _run(ask: RunAsk, given: Mapping[str, Any]) -> int:
     from acp_agent.surfaces.cli.outcome import Form, Work, result_stream
     from acp_agent.surfaces.cli.records import open_records
 
+    if given["queue"] and not given["detach"]:
+        raise UsageError("--queue is for --detach: without it, this process does the work", hint="add --detach")
     form = Form(given["output"], given["out"], given["jobs"])
     async with open_app(os.environ, Path.cwd()) as app:
         plan = await app.batches.plan(ask)
@@ -122,6 +131,8 @@ async def _run(ask: RunAsk, given: Mapping[str, Any]) -> int:
             click.echo(plans.summary(plan), err=True)
         if not given["yes"]:
             _confirm(plans.costs_or_edits(plan))
+        if given["detach"]:
+            return await _detach(app, plan, queue_of(given["queue"]))
         with result_stream(form.out) as stream:
             batch_id = await app.batches.start(plan)
             if form.output not in ("quiet", "jsonl"):
@@ -129,6 +140,21 @@ async def _run(ask: RunAsk, given: Mapping[str, Any]) -> int:
             records = open_records(os.environ)
             view = plans.empty_view(batch_id, plan)
             return await Work(app, records, form, stream).carry_out([view], new=records.records_of(batch_id))
+
+
+async def _detach(app: "App", plan: "Plan", queue: str) -> int:
+    batch_id = await app.batches.start(plan, queue=queue)
+    click.echo(batch_id)
+    click.echo(f"queued for {queue}: acp worker drives it, acp logs -f {batch_id} follows", err=True)
+    return int(ExitCode.OK)
+
+
+def queue_of(given: str | None) -> str:
+    """The queue a person named, else that of this host. Raises UsageError for a word that is none."""
+    queue = given or host_queue(os.environ)
+    if not is_queue(queue):
+        raise UsageError(f"--queue: {queue!r} is no queue", hint="any, or host.NAME")
+    return queue
 
 
 def _confirm(needed: bool) -> None:

@@ -1,0 +1,76 @@
+"""Works for others: drives the runs of queues as they come, and closes the batches that nobody else will."""
+
+from dataclasses import dataclass
+
+import anyio
+import anyio.abc
+
+from acp_agent.config.paths import database_location
+from acp_agent.domain.errors import ExitCode, Refused
+from acp_agent.domain.events import Event
+from acp_agent.domain.ports import Queues
+from acp_agent.fleet.batches import MANY, Batches
+from acp_agent.store.reads import BatchRow, Reads
+
+LOOK = 30.0
+"""Seconds between two looks for batches whose last worker died before it could close them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A worker of some queues."""
+
+    batches: Batches
+    queues: Queues
+
+    async def serve(self, jobs: int, stop: anyio.Event) -> None:
+        """Drive up to `jobs` runs at once until `stop` is set, then those under way to their ends."""
+        async with anyio.create_task_group() as group:
+            await group.start(self._close_batches)
+            await self.batches.engine.serve(self.queues, jobs, stop)
+            group.cancel_scope.cancel()
+        await self.close_finished()
+
+    async def close_finished(self) -> None:
+        """Put the outcome of every batch of these queues on record whose runs are over, or wait for people."""
+        with Reads(database_location(self.batches.environ)) as reads:
+            over = [batch for batch in reads.batches(MANY) if self._is_to_close(reads, batch)]
+        for batch in over:
+            if batch.status == "ended":
+                await self.batches.close(batch.id)
+                continue
+            try:
+                async with self.batches.engine.hold(batch.id):
+                    await self.batches.close(batch.id)
+            except Refused:
+                # Another worker is about to close it, or `acp resume` drives it.
+                continue
+
+    def _is_to_close(self, reads: Reads, batch: BatchRow) -> bool:
+        if batch.options.get("queue") not in self.queues:
+            return False
+        open_ones = {
+            status
+            for status in ("queued", "running", "waiting")
+            if reads.runs(batch_id=batch.id, status=status, limit=1)
+        }
+        if batch.status == "running":
+            return open_ones <= {"waiting"}
+        # It ended while runs waited for people, whose answers have come.
+        return batch.exit_code == ExitCode.WAITS and not open_ones
+
+    async def _close_batches(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        with self.batches.bus.subscribe("*") as subscription:
+            task_status.started()
+            await self.close_finished()
+            items = aiter(subscription)
+            while True:
+                with anyio.move_on_after(LOOK):
+                    while not _leaves(await anext(items)):
+                        continue
+                await self.close_finished()
+
+
+def _leaves(item: object) -> bool:
+    """Whether a run has just ended, or waits."""
+    return isinstance(item, Event) and item.data.type in ("run_ended", "parked")
