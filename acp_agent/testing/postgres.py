@@ -27,6 +27,7 @@ class PostgresServer:
         # Right below the system's folder: a socket's name must be short, and another account must get there.
         self.folder = Path(tempfile.mkdtemp(prefix="acp-pg-"))
         self._data = self.folder / "data"
+        self._schemas = 0
 
     def __enter__(self) -> Self:
         try:
@@ -44,6 +45,8 @@ class PostgresServer:
             shutil.rmtree(self.folder)
 
     def _create(self) -> None:
+        # Processes in a user namespace of their own must find the socket; the data stay their owner's alone.
+        self.folder.chmod(0o755)
         if self._user is not None:
             shutil.chown(self.folder, self._user)
         self._run("initdb", "--username", ACCOUNT, "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--auth=trust")
@@ -69,6 +72,12 @@ class PostgresServer:
         secret = "" if password is None else f":{quote(password, safe='')}"
         options = urlencode({"host": str(self.folder), "options": f"-csearch_path={schema}"}, quote_via=quote)
         return f"postgresql://{account}{secret}@/postgres?{options}"
+
+    def new_url(self) -> str:
+        """The URL of a new, empty schema in it."""
+        self._schemas += 1
+        self.sql(f"CREATE SCHEMA own{self._schemas}")
+        return self.url(f"own{self._schemas}")
 
     def sql(self, statement: str) -> str:
         """Run statements as its administrator; the values of the rows, one a line."""

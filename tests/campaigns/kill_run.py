@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from statistics import median
@@ -22,21 +22,25 @@ SHOWN = 12
 
 def main(n: int | None, seed: int) -> int:
     """Run `n` trials (default 220), trial i with seed `seed` + i; returns 1 where a promise was broken."""
+    return campaign("kill_run", TRIALS if n is None else n, seed, lambda: "")
+
+
+def campaign(name: str, trials: int, seed: int, new_url: Callable[[], str]) -> int:
+    """The same for the campaign called `name`, each trial with its record at a new URL (empty: a file)."""
     began = time.monotonic()
-    trials = TRIALS if n is None else n
     root = Path(tempfile.mkdtemp(prefix="acp-kill-run-"))
-    window, problems = calibrate(root / "calibration")
+    window, problems = calibrate(root / "calibration", url=new_url())
     if problems:
         print("an undisturbed run is wrong already:", *problems, sep="\n  ")
         return 1
     print(f"an undisturbed run takes {window.latest:.1f} s; killing from {window.earliest:.1f} s on", flush=True)
     outcomes = []
-    for number, outcome in _all(root, seed, trials, window):
+    for number, outcome in _all(root, seed, trials, window, new_url):
         outcomes.append(outcome)
         kills = sum(len(each.kills) for each in outcomes)
         if outcome.problems:
             print(f"trial with seed {number}: {_story(outcome)}", *outcome.problems[:SHOWN], sep="\n  ")
-            print(f"  again: scripts/campaign kill_run --n 1 --seed {number}; kept: {root}", flush=True)
+            print(f"  again: scripts/campaign {name} --n 1 --seed {number}; kept: {root}", flush=True)
         elif len(outcomes) % 10 == 0:
             print(f"{len(outcomes)} of {trials} trials, {kills} kills, {time.monotonic() - began:.0f} s", flush=True)
     failed = sum(bool(outcome.problems) for outcome in outcomes)
@@ -46,19 +50,21 @@ def main(n: int | None, seed: int) -> int:
     return 1 if failed else 0
 
 
-def _all(root: Path, seed: int, trials: int, window: Window) -> Iterator[tuple[int, Outcome]]:
+def _all(
+    root: Path, seed: int, trials: int, window: Window, new_url: Callable[[], str]
+) -> Iterator[tuple[int, Outcome]]:
     """Run the trials, as many at once as there are cores to share, and give each outcome as it comes."""
     with ThreadPoolExecutor(max_workers=max(1, min(4, (os.cpu_count() or 1)))) as pool:
         waiting = {
-            pool.submit(_one, root / f"trial-{number:012}", number, window): number
+            pool.submit(_one, root / f"trial-{number:012}", number, window, new_url()): number
             for number in range(seed, seed + trials)
         }
         for done in as_completed(waiting):
             yield waiting[done], done.result()
 
 
-def _one(root: Path, seed: int, window: Window) -> Outcome:
-    outcome = trial(root, seed, window)
+def _one(root: Path, seed: int, window: Window, url: str) -> Outcome:
+    outcome = trial(root, seed, window, url=url)
     if not outcome.problems:
         shutil.rmtree(root)
     return outcome

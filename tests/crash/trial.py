@@ -269,17 +269,17 @@ def _found(record: Record) -> tuple[str, ...]:
     return tuple(places) or (("all runs over",) if record.runs else ("before the batch",))
 
 
-def trial(root: Path, seed: int, window: Window, names: Sequence[str] = NAMES) -> Outcome:
-    """A whole trial in a new world below `root`, drawn from `seed`."""
+def trial(root: Path, seed: int, window: Window, names: Sequence[str] = NAMES, url: str = "") -> Outcome:
+    """A whole trial in a new world below `root` (its record at `url`), drawn from `seed`."""
     random = Random(seed)
     pace = Pace(random.uniform(0.0, 0.06), random.choice((0.0, 0.002, 0.004)), random.uniform(0.01, 0.08))
-    with World(root, names, rules(names, pace), FILES) as world:
+    with World(root, names, rules(names, pace), FILES, url=url) as world:
         return Trial(world, random, window).run()
 
 
-def calibrate(root: Path, names: Sequence[str] = NAMES) -> tuple[Window, list[str]]:
+def calibrate(root: Path, names: Sequence[str] = NAMES, url: str = "") -> tuple[Window, list[str]]:
     """The window of kills on this machine, from a run that nobody disturbs, and what is wrong even with that one."""
-    with World(root, names, rules(names, Pace()), FILES) as world:
+    with World(root, names, rules(names, Pace()), FILES, url=url) as world:
         started = time.time()
         ending = world.acp("run", PROMPT, "--all", "--yes", "-o", "quiet")
         record = world.record()

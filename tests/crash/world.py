@@ -126,9 +126,9 @@ class World:
             "PYTHONPATH": str(ROOT),
         }
 
-    def start(self, *words: str, environment: Mapping[str, str] | None = None) -> Victim:
-        """Start `acp` with `words` in the world's root."""
-        command = [sys.executable, "-m", "acp_agent.main", *words]
+    def start(self, *words: str, environment: Mapping[str, str] | None = None, prefix: Sequence[str] = ()) -> Victim:
+        """Start `acp` with `words` in the world's root, by the command `prefix` where there is one."""
+        command = [*prefix, sys.executable, "-m", "acp_agent.main", *words]
         return Victim(
             command, cwd=self.root, environment={**self.environment, **(environment or {})}, marker=self.marker
         )
