@@ -83,11 +83,11 @@ class PostgresConnection:
 
     def execute(self, statement: str, values: Values = NO_VALUES) -> None:
         """Run one statement."""
-        self._cursor.execute(_adapted(statement), values)
+        self._cursor.execute(adapted(statement), values)
 
     def rows(self, statement: str, values: Values = NO_VALUES) -> list[Row]:
         """Run one statement to its end; no rows where it has none to give."""
-        self._cursor.execute(_adapted(statement), values)
+        self._cursor.execute(adapted(statement), values)
         return self._cursor.fetchall() if self._cursor.description is not None else []
 
     def stream(self, statement: str, values: Values = NO_VALUES) -> Iterator[Row]:
@@ -97,7 +97,7 @@ class PostgresConnection:
             return
         with self._connection.cursor(name="acp_stream") as cursor:
             cursor.itersize = 500
-            cursor.execute(_adapted(statement), values)
+            cursor.execute(adapted(statement), values)
             yield from cursor
 
     def begin_writing(self) -> str:
@@ -288,10 +288,12 @@ class PostgresDatabase:
 
 
 @cache
-def _adapted(statement: str) -> bytes:
+def adapted(statement: str) -> bytes:
     """A statement in psycopg's parameter style."""
     if statement == sql.NOW:
         return NOW.encode()
+    # What is asked about a parameter alone says nothing of its type; those that may be NULL are text.
+    statement = re.sub(r"(?<!:):(\w+) IS NULL", r":\1::text IS NULL", statement)
     return re.sub(r"(?<!:):(\w+)", r"%(\1)s", statement.replace("%", "%%")).encode()
 
 

@@ -39,6 +39,7 @@ Commands:
   accept      Merge results into the branch they started from.
   reject      Refuse results; their commits are kept under a ref.
   undo        Take back what a run changed.
+  worker      Drive queued runs, of this host or of any.
   resume      Go on with interrupted work.
   retry       Try again what killed its process, or what nobody knows.
   stop        Stop everything, until acp resume --all.
@@ -104,6 +105,10 @@ Options:
                                   leave it.
   --plan                          Show selection, order, model and cost range;
                                   start nothing.
+  --detach                        Queue it for a worker (acp worker) and end at
+                                  once.
+  --queue QUEUE                   With --detach: any, or host.NAME (default:
+                                  this host's).
   --yes                           Do not ask before spending.
   -o, --output [auto|stream|table|json|jsonl|quiet]
                                   Form of the result.  [default: auto]
