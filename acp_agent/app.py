@@ -60,7 +60,7 @@ from acp_agent.tools.mcp.servers import opened_servers
 from acp_agent.tools.outputs import Outputs
 from acp_agent.tools.preference import prefers_patches
 from acp_agent.tools.registry import Tool
-from acp_agent.tools.sandbox.model import Sandbox
+from acp_agent.tools.sandbox.model import Sandbox, exposes_home
 from acp_agent.tools.skills import skill_tools
 from acp_agent.tools.snapshots import ShadowSnapshots
 from acp_agent.tools.workbench import Workbenches, with_lent
@@ -202,7 +202,8 @@ def _tools(
 
     async def tools_of(request: RunRequest, path: str) -> Tools:
         # A run that is taken up again started in another process, which learnt them then.
-        await anyio.to_thread.run_sync(redact.enter, path)
+        for entered in (path, *request.workplace.also):
+            await anyio.to_thread.run_sync(redact.enter, entered)
         # The project's own servers: as a person's checkout names them, not what the agent makes of the file.
         place = Path(request.workplace.root) / request.workplace.subdir
         state = state_dir(environ)
@@ -216,7 +217,10 @@ def _tools(
         if request.protect_ignored:
             protected = await anyio.to_thread.run_sync(ignored_folders, Path(path), environ)
         closed = closed_paths((*settings.policy.rules, *request.rules), request.role)
-        own = replace(sandbox, readable=(*sandbox.readable, *folders), readonly=protected, protect=closed)
+        also = request.workplace.also
+        # Commands are not shown a whole home directory, whoever names it.
+        readable = (*sandbox.readable, *folders, *(Path(place) for place in also if not exposes_home(Path(place))))
+        own = replace(sandbox, readable=readable, readonly=protected, protect=closed)
         return await open_tools(
             Path(path),
             read_only=request.read_only,
@@ -230,6 +234,7 @@ def _tools(
             gates=tuple(gate.run for gate in request.gates),
             protect=request.protect,
             private=settings.private,
+            also=also,
             outlet=outlet,
             outputs=Outputs.below(state),
             bench=bench,

@@ -31,9 +31,14 @@ FINAL_REMARK = (
 )
 
 
+ALSO = "Further directories (file tools take absolute paths in them; commands can only read them):"
+
+
 def system_text(request: RunRequest, path: str) -> str:
     """The system message of a run: role, place, the project's own instructions, the shape of the answer."""
     parts = [request.role_prompt or CODER, f"Project: {request.project or path}\nWorking directory: {path}"]
+    if also := request.workplace.also:
+        parts.append(f"{ALSO} {', '.join(also)}")
     if request.read_only:
         parts.append(READ_ONLY)
     parts += _network_text(request)

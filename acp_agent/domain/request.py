@@ -18,7 +18,8 @@ class Workplace(Frozen):
 
     `inplace`: in `root` itself. `worktree`: in a git worktree at `worktree`, on the new branch `branch` that starts
     from commit `base` of the repository `root`; `target` is the branch it started from and is merged into. `subdir` is
-    the project's directory inside the repository ("" for the whole).
+    the project's directory inside the repository ("" for the whole). `also` are further directories, named by absolute
+    paths: file tools work in them too, commands only read them.
     """
 
     kind: Literal["inplace", "worktree"]
@@ -28,6 +29,7 @@ class Workplace(Frozen):
     base: str | None = None
     target: str | None = None
     subdir: str = ""
+    also: tuple[str, ...] = ()
 
 
 class Gate(Frozen):

@@ -13,7 +13,8 @@ DEFAULT = "default"
 class SessionState(Frozen):
     """What the next run of a session is asked with. `allowed` names what a person allows always.
 
-    `inherited` are the runs of the session it was forked from, which come before its own.
+    `inherited` are the runs of the session it was forked from, which come before its own. `also` are further
+    directories that whoever opened the session named for this time: they are not on record.
     """
 
     session_id: str = ""
@@ -26,6 +27,7 @@ class SessionState(Frozen):
     title: str = ""
     allowed: tuple[str, ...] = ()
     inherited: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     deleted: bool = False
 
 

@@ -151,7 +151,7 @@ class Undo:
             if state.path is None or state.landed is not None:
                 continue
             found = await anyio.to_thread.run_sync(self._history, run_id, events)
-            lines = await anyio.to_thread.run_sync(partial(_lines, state.path, found, UndoAsk(unsure=True)))
+            lines = await anyio.to_thread.run_sync(partial(_lines, _at(state.path, state), found, UndoAsk(unsure=True)))
             if lines or _due(outside(events), UndoAsk()):
                 return run_id
         return None
@@ -250,7 +250,7 @@ class Undo:
             raise UsageError(f"there is no run {run_id}", hint="acp ps")
         return events, fold(events)
 
-    def _root(self, run_id: str, state: RunState) -> str:
+    def _root(self, run_id: str, state: RunState) -> Workspace:
         """Where the run worked."""
         if isinstance(state.landed, Rejected):
             raise NothingSelected(f"{run_id} was rejected: its worktree is gone", hint=f"acp show {run_id}")
@@ -258,7 +258,7 @@ class Undo:
             raise NothingSelected(f"{run_id} changed nothing", hint=f"acp show {run_id}")
         if not os.path.isdir(state.path):
             raise NothingSelected(f"{state.path}, where {run_id} worked, is not there any more")
-        return state.path
+        return _at(state.path, state)
 
     def _kept(self, run_id: str) -> Kept:
         return Kept.of(self.state, run_id)
@@ -267,9 +267,14 @@ class Undo:
         return history(events, self._kept(run_id).changes)
 
 
-def _lines(root: str, found: History, ask: UndoAsk) -> list[Line]:
+def _at(path: str, state: RunState) -> Workspace:
+    """Where the run worked, with the further directories it was given."""
+    return Workspace.at(Path(path), also=state.request.workplace.also if state.request is not None else ())
+
+
+def _lines(workspace: Workspace, found: History, ask: UndoAsk) -> list[Line]:
     """The paths that have something left to take back, or that nobody may touch."""
-    workspace, entries = Workspace.at(Path(root)), by_path(found.entries)
+    entries = by_path(found.entries)
     lines = [
         line_of(path, entries[path], look(workspace, path_of(path)), ask.to_step, unsure=ask.unsure)
         for path in found.paths(ask.to_step)
@@ -277,9 +282,9 @@ def _lines(root: str, found: History, ask: UndoAsk) -> list[Line]:
     return [line for line in lines if line.problem is not None or not like(line.expected, line.wanted)]
 
 
-def _plan(kept: Kept, root: str, lines: Sequence[Line]) -> Restore:
+def _plan(kept: Kept, workspace: Workspace, lines: Sequence[Line]) -> Restore:
     targets = [Target(line.path, line.expected, line.wanted) for line in lines if line.problem is None]
-    plan = checked(Workspace.at(Path(root)), kept, targets)
+    plan = checked(workspace, kept, targets)
     problems = {**plan.problems, **{line.path: line.problem for line in lines if line.problem is not None}}
     return replace(plan, problems=problems)
 

@@ -139,7 +139,7 @@ class Conversations:
             prompt=prompt,
             title=title_of(text),
             said=text if prompt != text else "",
-            workplace=Workplace(kind="inplace", root=session.cwd),
+            workplace=Workplace(kind="inplace", root=session.cwd, also=session.also),
             models=chain,
             session_id=session.session_id,
             project=Path(session.cwd).name,

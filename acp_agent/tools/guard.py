@@ -319,6 +319,7 @@ async def open_tools(
     outlet: Outlet = CLOSED,
     outputs: Outputs | None = None,
     bench: Workbench | None = None,
+    also: tuple[str, ...] = (),
 ) -> Guard:
     """The tools of a run that works in `root`, an existing directory. `extra` are offered beside the usual ones.
 
@@ -326,12 +327,12 @@ async def open_tools(
     commands whose files govern the run, `protect` globs of what its project protects, `private` names of files that are
     not for others. `patches`: the model is one that writes patches. `outlet` is what commands may reach of the network.
     `outputs` says where long outputs are kept.
-    `bench` is what the editor of whoever watches lends.
+    `bench` is what the editor of whoever watches lends, `also` further directories for file tools.
 
     Raises NotADirectoryError. The first call of a process tries the sandbox, which takes about 20 ms in a thread.
     """
     lent = bench or Workbench()
-    workspace = Workspace.at(root, lent.files)
+    workspace = Workspace.at(root, lent.files, also)
     governed = await anyio.to_thread.run_sync(gate_files, tuple(gates), workspace.root)
     kept = tuple(workspace.absolute(path) for path in governed)
     own = sandbox or Sandbox()

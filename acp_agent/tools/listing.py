@@ -67,6 +67,9 @@ def _by_directory(found: Sequence[str], path: str) -> str:
 
 def files_below(workspace: Workspace, path: str, glob: str | None) -> list[str]:
     """Sorted workspace-relative paths of the files below `path` that match `glob`; links are listed, not followed."""
+    here, inside = workspace.place(path)
+    if here is not workspace:
+        return [f"{printable(str(here.root))}/{name}" for name in files_below(here, inside, glob)]
     found = _from_git(workspace, path)
     names = _walk(workspace, path) if found is None else found
     prefix = "" if path == "." else f"{path}/"

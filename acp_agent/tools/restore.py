@@ -130,6 +130,10 @@ def _problem(
 
 def _in_the_way(workspace: Workspace, path: str, leaving: Collection[str]) -> str | None:
     """What stands where `path` or a directory of it should be, and does not leave."""
+    here, inside = workspace.place(path)
+    if here is not workspace:
+        stranger = _in_the_way(here, inside, {workspace.place(other)[1] for other in leaving if other.startswith("/")})
+        return None if stranger is None else f"{here.root}/{stranger}"
     if any(is_git_name(part) or part in ("", ".", "..") for part in path.split("/")):
         return path
     place = Path(workspace.root)

@@ -62,7 +62,9 @@ def search(arguments: Search, workspace: Workspace, seen: Seen) -> Ready:
         glob_spec(arguments.glob)
 
     async def run(key: str) -> ToolResult:
-        if await anyio.to_thread.run_sync(in_git, workspace.root):
+        # Git names what it finds as seen from its root, so another root is searched by name.
+        here, _ = workspace.place(path)
+        if here is workspace and await anyio.to_thread.run_sync(in_git, workspace.root):
             found = await _git_grep(arguments, workspace, path)
             if found.exit_status in (None, 0, 1) or found.head.startswith(_ABOUT_THE_PATTERN):
                 return _told(arguments, path, found)

@@ -29,6 +29,8 @@ class Surroundings:
             return True
         if path != "." and not self.workspace.is_directory(path):
             return False
+        if self.workspace.place(path)[0] is not self.workspace:
+            return any(is_private(found, self.private) for found in files_below(self.workspace, path, None))
         return any(path == "." or found.startswith(f"{path}/") for found in self._listed)
 
     @cached_property

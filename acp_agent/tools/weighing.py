@@ -41,14 +41,20 @@ class Scales:
         """`weight` with what writing `paths` adds to its risk."""
         links = [str(path.relative_to(workspace.root)) for path in led_to(workspace.root)] if paths else ()
         for path in paths:
-            governing = governs(path, (*self.governed, *links))
-            if governing or any(path_may_be(glob, path) for glob in self.protect):
+            here, inside = workspace.place(path)
+            if here is not workspace:
+                # What a project governs and protects is in it; what governs everywhere does so here.
+                governing, guarded = governs(inside), False
+            else:
+                governing = governs(path, (*self.governed, *links))
+                guarded = any(path_may_be(glob, path) for glob in self.protect)
+            if governing or guarded:
                 why = "governs what the agent may do" if governing else "is protected by the project"
                 weight = weight.raised(Risk.IRREVERSIBLE, f"{path} {why}")
                 weight = weight.model_copy(update={"governing": (*weight.governing, path)})
-            elif opens(path):
+            elif opens(inside):
                 weight = weight.raised(Risk.EXTERNAL, f"others act on {path} as soon as the directory is opened")
-            elif instructs(path):
+            elif instructs(inside):
                 weight = weight.raised(Risk.DRAFT, f"later runs read {path} as instructions")
         return weight
 

@@ -16,11 +16,12 @@ MOST_STARTED = 16
 
 @dataclass(frozen=True, slots=True)
 class Workbench:
-    """What one client lends to one session."""
+    """What one client lends to one session; `directories` are those beside its working directory, as absolute paths."""
 
     servers: tuple[ToolServer, ...] = ()
     files: EditorFiles | None = None
     terminal: EditorTerminal | None = None
+    directories: tuple[str, ...] = ()
 
 
 class Workbenches:

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,20 +67,34 @@ def is_git_name(name: str) -> bool:
 class Workspace:
     """A root that file tools cannot leave. Relative paths have `/` and are the keys of hashes; "." is the root itself.
 
+    `also` are further roots; what lies in them is named by absolute paths, which are the keys there.
+
     Every open walks from the root without following links, so a link swapped in after the check leads nowhere. With an
     `editor` files are read and written as it holds them, saved or not; call these methods in worker threads then.
     """
 
     root: Path
     editor: EditorFiles | None = None
+    also: tuple[Path, ...] = ()
 
     @classmethod
-    def at(cls, root: Path, editor: EditorFiles | None = None) -> "Workspace":
-        """The workspace at an existing directory. Raises NotADirectoryError."""
+    def at(cls, root: Path, editor: EditorFiles | None = None, also: Iterable[str] = ()) -> "Workspace":
+        """The workspace at an existing directory, and those of `also` that lie elsewhere. Raises NotADirectoryError."""
         real = Path(os.path.realpath(root))
         if not real.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "not a directory", str(root))
-        return cls(real, editor)
+        others = (Path(os.path.realpath(other)) for other in also)
+        return cls(real, editor, tuple(other for other in others if not other.is_relative_to(real)))
+
+    def place(self, relative: str) -> tuple["Workspace", str]:
+        """The workspace of the root that a path of `relative` lies in, and the path relative to that root."""
+        if not relative.startswith("/"):
+            return self, relative
+        path = Path(relative)
+        root = next((other for other in self.also if path.is_relative_to(other)), None)
+        if root is None:
+            raise ToolError(f"{relative} is outside the workspace.", kind="outside")
+        return Workspace(root, self.editor), path.relative_to(root).as_posix()
 
     def relative(self, given: str) -> str:
         """The path a model gave, resolved, relative to the root. Raises ToolError(kind="outside" | "protected"...)."""
@@ -92,11 +106,12 @@ class Workspace:
             resolved = Path(os.path.realpath(self.root / expanded))
         except (OSError, ValueError) as error:
             raise ToolError(f"{given!r} cannot be resolved: {error}.", kind="invalid_path") from None
-        if not resolved.is_relative_to(self.root):
+        root = next((root for root in (self.root, *self.also) if resolved.is_relative_to(root)), None)
+        if root is None:
             raise self._outside(given)
-        inside = resolved.relative_to(self.root)
+        inside = resolved.relative_to(root)
         self._refuse_git(given, inside.parts)
-        if (found := inside.as_posix()) != printable(found):
+        if (found := (inside if root is self.root else resolved).as_posix()) != printable(found):
             raise ToolError(f"{printable(found)} is not a UTF-8 name.", kind="invalid_path")
         return found
 
@@ -206,10 +221,11 @@ class Workspace:
     @contextlib.contextmanager
     def parent(self, relative: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
         """A descriptor of the directory that holds `relative`, reached without following a link, and the last name."""
-        if relative == ".":
+        here, inside = self.place(relative)
+        if inside == ".":
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), relative)
-        *folders, name = relative.split("/")
-        current = os.open(self.root, _DIRECTORY)
+        *folders, name = inside.split("/")
+        current = os.open(here.root, _DIRECTORY)
         try:
             for folder in folders:
                 if create:

@@ -82,35 +82,39 @@ class Agent:
 
     async def new(self, asked: params.NewSession, call: Call) -> dict[str, Any]:
         """A new session in `cwd`."""
-        await self._admit(asked.cwd)
+        await self._admit(asked.cwd, asked.additional_directories)
         session_id = await self.app.sessions.start(SessionStarted(cwd=asked.cwd), ACTOR)
         state = await self.app.sessions.state(session_id)
-        await self._open(call, state, asked.mcp_servers)
+        await self._open(call, state, asked)
         return {"sessionId": session_id, **await self._setup(state)}
 
     async def fork(self, asked: params.ForkSession, call: Call) -> dict[str, Any]:
         """A new session in `cwd` with the conversation that another one has now; both go on by themselves."""
         state = await self._state(asked.session_id)
-        await self._admit(asked.cwd)
+        await self._admit(asked.cwd, asked.additional_directories)
         forked = await self.app.sessions.state(await self.app.conversations.fork(state, asked.cwd))
-        await self._open(call, forked, asked.mcp_servers)
+        await self._open(call, forked, asked)
         return {"sessionId": forked.session_id, **await self._setup(forked)}
 
-    async def _admit(self, cwd: str) -> None:
+    async def _admit(self, cwd: str, also: Sequence[str]) -> None:
         self._require_sign_in()
         if not await anyio.Path(cwd).is_dir():
             raise InvalidParams(f"cwd: {cwd} is not a directory")
+        for number, place in enumerate(also):
+            if not await anyio.Path(place).is_dir():
+                raise InvalidParams(f"additionalDirectories[{number}]: {place} is not a directory")
 
     async def load(self, asked: params.LoadSession, call: Call) -> dict[str, Any]:
         """Everything that was once told of the session, told again; then its options."""
         state = await self._state(asked.session_id, asked.cwd)
+        await self._admit(asked.cwd, asked.additional_directories)
         live = self._orphan(state.session_id)
         if live is not None:
             live.pause()
         narrator, told = await self._replay(state, call.session(state.session_id), live)
         if live is not None:
             live.take_over(call.client, narrator, told)
-        await self._open(call, state, asked.mcp_servers)
+        await self._open(call, state, asked)
         return await self._setup(state)
 
     async def _replay(
@@ -140,9 +144,10 @@ class Agent:
     async def resume(self, asked: params.ResumeSession, call: Call) -> dict[str, Any]:
         """The session's options; nothing is told again."""
         state = await self._state(asked.session_id, asked.cwd)
+        await self._admit(asked.cwd, asked.additional_directories)
         if (live := self._orphan(state.session_id)) is not None:
             live.take_over(call.client)
-        await self._open(call, state, asked.mcp_servers)
+        await self._open(call, state, asked)
         return await self._setup(state)
 
     async def list(self, asked: params.ListSessions, call: Call) -> dict[str, Any]:
@@ -179,7 +184,7 @@ class Agent:
     async def prompt(self, asked: params.Prompt, call: Call) -> dict[str, Any]:
         """One turn."""
         state = await self._state(asked.session_id)
-
+        state = state.model_copy(update={"also": self.app.workbenches.of(state.session_id).directories})
         command = command_in(asked.prompt)
 
         async def work(live: LiveTurn) -> dict[str, Any]:
@@ -232,11 +237,13 @@ class Agent:
             call.client.session(state.session_id).update(update)
         return {"configOptions": options_of(state, choices)}
 
-    async def _open(self, call: Call, state: SessionState, servers: Sequence[params.McpServer]) -> None:
+    async def _open(self, call: Call, state: SessionState, asked: params.Opening) -> None:
         """What every way into a session does: take what the client lends, and say what a prompt may begin with."""
         session_id, client = state.session_id, call.client
         terminal = terminal_of(client, session_id, partial(self._show_terminal, session_id))
-        bench = Workbench(servers_of(servers), files_of(client, session_id), terminal)
+        bench = Workbench(
+            servers_of(asked.mcp_servers), files_of(client, session_id), terminal, tuple(asked.additional_directories)
+        )
         self.app.redact.learn(secret for server in bench.servers for secret in server.secrets)
         self.app.workbenches.lend(session_id, Path(state.cwd), bench)
         await self._tell_commands(call, state)

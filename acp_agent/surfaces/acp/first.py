@@ -106,7 +106,14 @@ def initialize_result(parameters: Mapping[str, object], environ: Mapping[str, st
                 "embeddedContext": True,
             },
             "mcpCapabilities": {"http": True, "sse": False},
-            "sessionCapabilities": {"list": {}, "resume": {}, "close": {}, "delete": {}, "fork": {}},
+            "sessionCapabilities": {
+                "list": {},
+                "resume": {},
+                "close": {},
+                "delete": {},
+                "fork": {},
+                "additionalDirectories": {},
+            },
             "auth": {"logout": {}},
         },
     }

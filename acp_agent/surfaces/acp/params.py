@@ -163,30 +163,29 @@ _EMPTY_FOR_NULL = BeforeValidator(lambda value: [] if value is None else value)
 Directories = Annotated[list[AbsolutePath], _EMPTY_FOR_NULL]
 
 
-class NewSession(Params):
-    """`session/new`."""
+class Opening(Params):
+    """What every way into a session names: a directory to work in, servers, further directories."""
 
     cwd: AbsolutePath
     mcp_servers: list[McpServer]
     additional_directories: Directories = Field(default_factory=list)
 
 
-class LoadSession(Params):
+class NewSession(Opening):
+    """`session/new`."""
+
+
+class LoadSession(Opening):
     """`session/load`: replay everything, then answer."""
 
     session_id: str
-    cwd: AbsolutePath
-    mcp_servers: list[McpServer]
-    additional_directories: Directories = Field(default_factory=list)
 
 
-class ResumeSession(Params):
+class ResumeSession(Opening):
     """`session/resume`: go on without a replay."""
 
     session_id: str
-    cwd: AbsolutePath
     mcp_servers: Annotated[list[McpServer], _EMPTY_FOR_NULL] = Field(default_factory=list)
-    additional_directories: Directories = Field(default_factory=list)
 
 
 class ForkSession(ResumeSession):

@@ -83,7 +83,8 @@ def test_initialize_is_answered_with_nothing_imported_but_json() -> None:
                 "loadSession": True,
                 "promptCapabilities": {"image": False, "audio": False, "embeddedContext": True},
                 "mcpCapabilities": {"http": True, "sse": False},
-                "sessionCapabilities": {"list": {}, "resume": {}, "close": {}, "delete": {}, "fork": {}},
+                "sessionCapabilities": {"list": {}, "resume": {}, "close": {}, "delete": {}, "fork": {}}
+                | {"additionalDirectories": {}},
                 "auth": {"logout": {}},
             },
         },
