@@ -105,6 +105,12 @@ class Victim:
         """Seconds since the start, up to the end of the leader."""
         return time.monotonic() - self._started if self.alive else self._elapsed
 
+    @property
+    def said(self) -> str:
+        """What it has printed on standard output so far."""
+        with self._changed:
+            return "".join(self._lines["stdout"])
+
     def send(self, text: str) -> None:
         """Write to its standard input."""
         if self.process.stdin is not None:

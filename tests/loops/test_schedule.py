@@ -149,6 +149,11 @@ async def test_two_schedulers_and_one_slot_make_one_run(world: MakeWorld) -> Non
             await take(one, now + timedelta(hours=5))
             await take(two, now + timedelta(hours=5))
             assert results == [datetime(2026, 11, 27, 17, 0), 5]
+            # A clock that jumps makes no storm: two days forward are one run, two days back none.
+            results.clear()
+            for days in (2, 2, 0, -2):
+                await take(one, now + timedelta(days=days))
+            assert results == [datetime(2026, 11, 29, 12, 0), 5, 5, 5]
 
 
 async def test_a_manager_hears_ready_life_and_the_end(tmp_path: Path) -> None:
