@@ -154,6 +154,8 @@ class Driver:
         # The record refuses intents while a hold is on; what has none (a worktree, hooks, a commit) is kept back here.
         if (held := await self.parts.journal.hold()) is not None:
             raise stopped(held)
+        # One that was lifted again before we looked has ended an effect, and no more than that.
+        self.halted = False
         await settle(self)
         await self._open_tools()
         policy = InForce()
