@@ -4,6 +4,8 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
+from acp_agent.store import sql
+
 Row = tuple[Any, ...]
 Values = Mapping[str, Any]
 NO_VALUES: Values = {}
@@ -30,8 +32,11 @@ class Connection(Protocol):
         """The rows of a long answer, not all in memory at once; for PostgreSQL inside a transaction."""
         ...
 
-    def begin_writing(self) -> str:
-        """Begin a transaction that keeps every other writer out until it ends; returns its mark (`has_committed`)."""
+    def begin_writing(self) -> tuple[str, float]:
+        """Begin a transaction that keeps every other writer out until it ends.
+
+        Returns its mark (`has_committed`) and the database's time (`sql.NOW`).
+        """
         ...
 
     def begin_reading(self) -> None:
@@ -64,10 +69,10 @@ class SqliteConnection(sqlite3.Connection):
         """The rows as SQLite finds them."""
         return iter(self.execute(statement, values))
 
-    def begin_writing(self) -> str:
+    def begin_writing(self) -> tuple[str, float]:
         """Take the one lock of the file."""
         self.execute("BEGIN IMMEDIATE")
-        return ""
+        return "", self.execute(sql.NOW).fetchone()[0]
 
     def begin_reading(self) -> None:
         """Begin a transaction whose first read fixes what it sees."""

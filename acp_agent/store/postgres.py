@@ -29,8 +29,8 @@ OLDEST_SERVER = 13
 CHANNEL = "acp_news"
 NOW = "SELECT EXTRACT(EPOCH FROM clock_timestamp())::double precision"
 LOCK = "SELECT pg_advisory_xact_lock(1633906792, hashtext(current_schema()))"
-# Waits for the end of the transaction as well: it holds the lock until then.
-MARK = f"{LOCK}, pg_current_xact_id()::text"
+# One way to the server and back. The time is that after the lock was had.
+BEGIN = f"BEGIN; {LOCK}, pg_current_xact_id()::text, {NOW.removeprefix('SELECT ')}".encode()
 COMMITTED = "SELECT pg_xact_status(%(mark)s::text::xid8) = 'committed'"
 # A server that is gone without a word is noticed within a minute; a URL may say otherwise.
 PATIENCE = {
@@ -100,10 +100,12 @@ class PostgresConnection:
             cursor.execute(adapted(statement), values)
             yield from cursor
 
-    def begin_writing(self) -> str:
+    def begin_writing(self) -> tuple[str, float]:
         """Take the lock of all writers of this schema."""
-        self.execute("BEGIN")
-        return str(self.rows(MARK)[0][1])
+        self._cursor.execute(BEGIN)
+        self._cursor.nextset()
+        _, mark, now = self._cursor.fetchall()[0]
+        return mark, now
 
     def begin_reading(self) -> None:
         """Begin a transaction whose first read fixes what it sees."""

@@ -144,19 +144,19 @@ class Writer:
 
     def _outcomes(self) -> list[Any]:
         """Commit the group, on a new connection where one is lost; a commit that may have been one is looked up."""
+        self._written = None
         try:
             while True:
-                self._written = None
                 try:
+                    if self._written is not None and self._stands(self._written):
+                        self._anchors.follow(self._written.heads)
+                        return self._written.outcomes
+                    self._written = None
                     return self._committed()
                 except self._database.error:
                     if not self._connection.lost:
                         raise
                 self._connection = opened_again(self._database)
-                written = self._written
-                if written is not None and self._stands(written):
-                    self._anchors.follow(written.heads)
-                    return written.outcomes
         except self._database.error as error:
             if self._connection.in_transaction:
                 self._connection.rows("ROLLBACK")
@@ -183,11 +183,12 @@ class Writer:
 
     def _attempt(self, *, alone: bool) -> list[Any]:
         """Commit the group. Raises _GroupFailed where an operation without a savepoint failed."""
-        mark = self._connection.begin_writing()
-        transaction = Transaction(self._connection, self._now(), Chain(self._connection))
+        mark, now = self._connection.begin_writing()
+        transaction = Transaction(self._connection, self._clock() if self._clock else now, Chain(self._connection))
         outcomes: list[Any] = []
+        lone = len(self._group) == 1
         for operation in self._group:
-            if alone or operation.guarded:
+            if not lone and (alone or operation.guarded):
                 outcomes.append(self._guarded(operation, transaction))
                 continue
             try:
@@ -195,7 +196,11 @@ class Writer:
             except self._database.failure:
                 raise
             except Exception as error:
-                raise _GroupFailed from error
+                if not lone:
+                    raise _GroupFailed from error
+                # Nothing of others is in the transaction: it is its savepoint.
+                self._connection.rows("ROLLBACK")
+                return [error]
         heads = transaction.chain.write()
         self._crash("journal.before_commit")
         self._written = _Written(mark, heads, outcomes)
@@ -217,12 +222,6 @@ class Writer:
             outcome = error
         self._connection.rows("RELEASE operation")
         return outcome
-
-    def _now(self) -> float:
-        if self._clock is not None:
-            return self._clock()
-        now: float = self._connection.rows(sql.NOW)[0][0]
-        return now
 
     def _fail(self, error: BaseException) -> None:
         """The thread cannot go on: whoever waits, and whoever comes later, is told."""
