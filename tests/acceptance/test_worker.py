@@ -41,3 +41,53 @@ def test_a_worker_drives_what_was_queued_and_ends_when_it_is_told_to(world: Worl
         assert ending.exit_code == 0, ending.errors
         assert world.record().batches[0].exit_code == 0
         assert violations(world, Ledger()) == []
+
+
+@pytest.mark.bwrap
+def test_a_second_signal_stops_the_runs_too_and_another_worker_goes_on_with_them(tmp_path: Path) -> None:
+    with World(tmp_path, ["alpha"], rules(["alpha"], Pace(thinking=0.7)), FILES) as world:
+        assert world.acp("run", PROMPT, "--all", "--yes", "--detach").exit_code == 0
+        with world.start("worker") as worker:
+            worker.wait_until(lambda: in_a_model_call(world), PATIENCE)
+            worker.signal(signal.SIGTERM)
+            worker.wait_for_line("takes nothing more", stream="stderr")
+            worker.signal(signal.SIGTERM)
+            assert worker.wait(PATIENCE).exit_code == 143
+        [run] = world.record().runs
+        assert (run.status, run.driven) == ("queued", False)
+        with world.start("worker") as worker:
+            worker.wait_until(lambda: world.record().runs[0].driven, PATIENCE)
+            # It goes on in spite of the first signal, to the end of the run.
+            worker.signal(signal.SIGTERM)
+            assert worker.wait(PATIENCE).exit_code == 0
+        [run] = world.record().runs
+        assert (run.status, run.reason, run.steps) == ("ended", "end_turn", 6)
+
+
+def in_a_model_call(world: World) -> bool:
+    record = world.record()
+    return any(call.type == "model_called" for run in record.runs for call in record.open_calls(run))
+
+
+def test_a_worker_leaves_what_is_queued_for_others(tmp_path: Path) -> None:
+    with World(tmp_path, ["alpha"], rules(["alpha"], CALM), FILES) as world:
+        assert world.acp("run", PROMPT, "--all", "--yes", "--detach", "--queue", "host.other").exit_code == 0
+        with world.start("worker") as worker:
+            worker.wait_for_line("takes any, host", stream="stderr")
+            assert world.acp("run", "say so", "code/alpha", "--read-only", "--yes", "--detach").exit_code == 0
+            worker.wait_until(lambda: "ended" in {run.status for run in world.record().runs}, PATIENCE)
+            worker.signal(signal.SIGTERM)
+            assert worker.wait(PATIENCE).exit_code == 0
+        assert {run.prompt: run.status for run in world.record().runs} == {PROMPT: "queued", "say so": "ended"}
+
+
+def test_a_run_of_any_whose_checkout_is_not_here_ends_with_the_name_of_the_path(tmp_path: Path) -> None:
+    with World(tmp_path, ["alpha"], rules(["alpha"], CALM), FILES) as world:
+        assert world.acp("run", PROMPT, "--all", "--yes", "--detach", "--queue", "any").exit_code == 0
+        (tmp_path / "code" / "alpha").rename(tmp_path / "elsewhere")
+        with world.start("worker", "--queues", "any") as worker:
+            worker.wait_until(lambda: is_over(world), PATIENCE)
+            worker.signal(signal.SIGTERM)
+            assert worker.wait(PATIENCE).exit_code == 0
+        [run] = world.record().runs
+        assert (run.reason, str(tmp_path / "code" / "alpha") in run.message) == ("error", True)

@@ -119,7 +119,7 @@ async def _run(ask: RunAsk, given: Mapping[str, Any]) -> int:
     from acp_agent.surfaces.cli.records import open_records
 
     if given["queue"] and not given["detach"]:
-        raise UsageError("--queue is for --detach: without it, this process does the work", hint="add --detach")
+        raise UsageError("--queue is for --detach", hint="without --detach this process does the work")
     form = Form(given["output"], given["out"], given["jobs"])
     async with open_app(os.environ, Path.cwd()) as app:
         plan = await app.batches.plan(ask)

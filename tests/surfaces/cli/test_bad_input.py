@@ -33,6 +33,13 @@ def in_a_folder_of_projects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (["rnu"], 2, "acp: no command 'rnu'; did you mean 'run'?"),
         (["run"], 2, "acp: no prompt"),
         (["run", ""], 2, "acp: PROMPT: the prompt is empty"),
+        (
+            ["run", "fix", "--all", "--queue", "any"],
+            2,
+            "acp: --queue is for --detach",
+        ),
+        (["worker", "--queues", "any,elsewhere"], 2, "acp: --queues: 'elsewhere' is no queue"),
+        (["worker", "--queues", "host."], 2, "acp: --queues: 'host.' is no queue"),
         (["run", "fix", "the", "bug"], 2, "acp: too many arguments: 'bug'"),
         (["run", "fix", "thebug"], 2, "acp: 'thebug' is not a directory"),
         (["run", "fix", "api", "--all"], 2, "acp: a directory and a selection of projects were both given"),
