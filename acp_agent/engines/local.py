@@ -3,6 +3,7 @@
 Several processes may share one store: a run is claimed by one of them, and one whose process is gone is claimed again.
 """
 
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -108,7 +109,12 @@ class LocalEngine:
 
         async with self._leases(lambda: list(self._claims.values())), anyio.create_task_group() as group:
             group.start_soon(look_at_stop)
+            looked = -math.inf
             while not stop.is_set():
+                if anyio.current_time() - looked > self._heartbeat:
+                    # What a dead worker left is older than most of what was seen waiting.
+                    queue.clear()
+                    looked = anyio.current_time()
                 await self._fill(queues, queue, slots, group)
                 await self._news.wait()
                 self._news = anyio.Event()

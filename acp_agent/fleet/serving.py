@@ -1,5 +1,6 @@
 """Works for others: drives the runs of queues as they come, and closes the batches that nobody else will."""
 
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import anyio
@@ -63,11 +64,13 @@ class Serving:
         with self.batches.bus.subscribe("*") as subscription:
             task_status.started()
             await self.close_finished()
-            items = aiter(subscription)
             while True:
                 with anyio.move_on_after(LOOK):
-                    while not _leaves(await anext(items)):
-                        continue
+                    # Anew each time: an iteration that was cut short by the time is over.
+                    async with aclosing(aiter(subscription)) as items:
+                        async for item in items:
+                            if _leaves(item):
+                                break
                 await self.close_finished()
 
 

@@ -1,7 +1,7 @@
 """The in-process bus: facts are delivered to every subscriber, words may be lost to a slow one."""
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 
 import anyio
@@ -35,8 +35,8 @@ class Subscription:
         self._items.append(item)
         self._more.set()
 
-    async def __aiter__(self) -> AsyncIterator[Event | Word]:
-        """Items as they come, until `close`."""
+    async def __aiter__(self) -> AsyncGenerator[Event | Word, None]:
+        """Items as they come, until `close`. One that was cancelled is over; the next goes on behind it."""
         while True:
             while self._items:
                 item = self._items.popleft()

@@ -103,6 +103,7 @@ class Workers:
 
     def _end(self) -> None:
         for worker in self.crew:
+            worker.wait_for_line("takes any", stream="stderr")
             worker.signal(signal.SIGTERM)
         for worker in self.crew:
             ending = worker.wait(PATIENCE)

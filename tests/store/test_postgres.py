@@ -97,13 +97,15 @@ def test_a_statement_is_understood(prepared: psycopg.Connection, name: str) -> N
     assert result.status == psycopg.pq.ExecStatus.COMMAND_OK, result.error_message.decode()
 
 
-@pytest.fixture
-def prepared(postgres: ServerLocation) -> Generator[psycopg.Connection]:
+@pytest.fixture(scope="module")
+def prepared(
+    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[psycopg.Connection]:
     """A connection to a database of ours."""
-    open_and_close(postgres)
-    connection = psycopg.connect(postgres.url, autocommit=True)
-    yield connection
-    connection.close()
+    url = postgres_server.new_url()
+    open_and_close(ServerLocation(url, tmp_path_factory.mktemp("state")))
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
 
 
 async def test_processes_that_start_on_one_empty_database_all_succeed_and_make_one_chain(
