@@ -334,6 +334,7 @@ def _summarise_run(transaction: Transaction, tenant: str, run_id: str, started: 
         branch=place.branch,
         worktree=place.worktree,
         root=place.root,
+        last_text="queued" if request.queue is None else f"queued for {request.queue}"[: summary.MAX_PHRASE],
         queue=request.queue,
         now=transaction.now,
     )

@@ -132,7 +132,7 @@ INSERT INTO acp_run (
     created_at, updated_at, queue)
 VALUES (
     :id, :tenant, :session_id, :batch_id, :position, :project, :role, :title, :prompt, 'queued', '', :model, 0, 0,
-    0, 0, 0, TRUE, :branch, :worktree, :root, 0, 0, 0, 'run_started', 'queued',
+    0, 0, 0, TRUE, :branch, :worktree, :root, 0, 0, 0, 'run_started', :last_text,
     :now, :now, :queue)"""
 
 CHANGE_RUN = """

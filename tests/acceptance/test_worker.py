@@ -72,6 +72,7 @@ def in_a_model_call(world: World) -> bool:
 def test_a_worker_leaves_what_is_queued_for_others(tmp_path: Path) -> None:
     with World(tmp_path, ["alpha"], rules(["alpha"], CALM), FILES) as world:
         assert world.acp("run", PROMPT, "--all", "--yes", "--detach", "--queue", "host.other").exit_code == 0
+        assert "queued for host.other" in world.acp("ps").output
         with world.start("worker") as worker:
             worker.wait_for_line("takes any, host", stream="stderr")
             assert world.acp("run", "say so", "code/alpha", "--read-only", "--yes", "--detach").exit_code == 0

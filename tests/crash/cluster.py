@@ -49,6 +49,7 @@ class Workers:
     ledger: Ledger = field(default_factory=Ledger)
     answered: set[tuple[str, int]] = field(default_factory=set)
     crew: list[Victim] = field(default_factory=list)
+    killed: list[float] = field(default_factory=list)
 
     def run(self) -> Seen:
         """Go on until every run has ended, end the workers, then check everything."""
@@ -65,7 +66,7 @@ class Workers:
             self._kill_one(began)
             time.sleep(0.1)
         self._end()
-        self.seen.takeovers = takeovers(self.world.record())
+        self.seen.takeovers = takeovers(self.world.record(), self.killed)
         self.seen.problems += violations(self.world, self.ledger)
         self.seen.seconds = time.monotonic() - began
         return self.seen
@@ -78,6 +79,7 @@ class Workers:
             return
         index = self.random.randrange(len(self.crew))
         self.crew[index].kill()
+        self.killed.append(time.time())
         self.crew[index].close()
         self.crew[index] = self._worker()
         self.seen.kills += 1
@@ -141,9 +143,10 @@ def restarts_trial(root: Path, server: PostgresServer, names: Sequence[str], see
     return seen
 
 
-def takeovers(record: Record) -> list[float]:
-    """Seconds between the last fact of a dead driver and the first one of the next."""
-    pairs = [pair for events in record.events.values() for pair in pairwise(events)]
-    return [
-        after.ts - before.ts for before, after in pairs if after.type == "resumed" and before.type != "approval_given"
-    ]
+def takeovers(record: Record, killed: Sequence[float]) -> list[float]:
+    """Seconds from the kill of a driver (`killed`: Unix seconds of each) to the first fact of the next one."""
+    found = []
+    for before, after in [pair for events in record.events.values() for pair in pairwise(events)]:
+        if after.type == "resumed" and before.type != "approval_given":
+            found += [after.ts - moment for moment in killed if before.ts <= moment <= after.ts][:1]
+    return found
