@@ -51,7 +51,6 @@ PLANTED = [
     ("runs", "mcp", "mcp is imported by tools"),
     ("tools", "httpx2", "httpx2, the HTTP client that mcp takes"),
     ("surfaces/acp", "acp", "The ACP SDK"),
-    ("store", "pgqueuer", "pgqueuer is imported by engines only"),
 ]
 
 
