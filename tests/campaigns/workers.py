@@ -14,7 +14,10 @@ EVERY = 20.0
 
 
 def main(n: int | None, seed: int) -> int:
-    """Drive `n` runs (default 60); returns 1 where a promise was broken or a take-over took twice the lease."""
+    """Drive `n` runs (default 60); returns 1 where a promise was broken or a take-over took twice the lease.
+
+    On a slow machine that is also where no worker had a free slot for so long.
+    """
     root = Path(tempfile.mkdtemp(prefix="acp-workers-"))
     names = [f"p{number:02}" for number in range(RUNS if n is None else n)]
     with PostgresServer() as server:
