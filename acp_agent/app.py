@@ -30,7 +30,7 @@ from acp_agent.config.tools import tool_secrets
 from acp_agent.domain.declared import DeclaredTool
 from acp_agent.domain.egress import AllowList
 from acp_agent.domain.errors import UsageError
-from acp_agent.domain.policy import InForce
+from acp_agent.domain.policy import InForce, Mode
 from acp_agent.domain.ports import Tools
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.request import RunRequest
@@ -221,13 +221,14 @@ def _tools(
         # Commands are not shown a whole home directory, whoever names it.
         readable = (*sandbox.readable, *folders, *(Path(place) for place in also if not exposes_home(Path(place))))
         own = replace(sandbox, readable=readable, readonly=protected, protect=closed)
+        skills = skill_tools(request.skills, activate)
         return await open_tools(
             Path(path),
             read_only=request.read_only,
             unattended=not request.attended,
             redactor=redact,
             sandbox=own,
-            extra=(*skill_tools(request.skills, activate), *_fetch(outlet, redact), *searching, *extra),
+            extra=(*_planning(request), *skills, *_fetch(outlet, redact), *searching, *extra),
             lines=tuple(missing),
             patches=prefers_patches(request.models),
             source=benches.started.open(servers, Path(path), attended=request.attended, read_only=request.read_only),
@@ -252,6 +253,15 @@ def _declared(
     from acp_agent.tools.declared import declared_tools
 
     return tuple(declared_tools(declared, sandbox, environ, network))
+
+
+def _planning(request: RunRequest) -> tuple[Tool, ...]:
+    """The tool `propose_plan`, in mode `plan`."""
+    if request.mode is not Mode.PLAN or request.read_only:
+        return ()
+    from acp_agent.tools.propose_plan import propose_plan
+
+    return (propose_plan,)
 
 
 def _fetch(outlet: Outlet, redact: Redactor) -> tuple[Tool, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from acp_agent.domain.blast import Excess
 from acp_agent.domain.budget import LimitReason
 from acp_agent.domain.events import EndReason
+from acp_agent.domain.policy import Mode
 from acp_agent.domain.request import Gate
 from acp_agent.domain.run import OpenCall
 from acp_agent.domain.tool import ToolResult
@@ -80,6 +81,22 @@ class Inquire:
 
 
 @dataclass(frozen=True, slots=True)
+class Propose:
+    """Put the plan of this call on record, for a person to approve."""
+
+    call: OpenCall
+    weight: Weight
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """A person approved the plan: it holds, and the run goes on in `mode`."""
+
+    call: OpenCall
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
 class Consult:
     """The reviewer, asked as `model`, gives its opinion on a call that cannot be taken back."""
 
@@ -134,5 +151,5 @@ class Finish:
     message: str = ""
 
 
-_OfCalls = Act | Recover | Answer | Ask | Inquire | Consult
+_OfCalls = Act | Recover | Answer | Ask | Inquire | Propose | Adopt | Consult
 Action = Stop | Prepare | Park | Think | Forget | _OfCalls | Check | Tell | Limit | Verify | Commit | Finish

@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from acp_agent.agent.actions import Act, Action, Answer, Ask, Consult, Inquire, Limit, Recover
+from acp_agent.agent.actions import Act, Action, Adopt, Answer, Ask, Consult, Inquire, Limit, Propose, Recover
 from acp_agent.domain.approving import is_enough, needed
 from acp_agent.domain.budget import reached_by_tools
-from acp_agent.domain.policy import InForce, Judgement, judge
+from acp_agent.domain.policy import InForce, Judgement, Mode, judge
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import OpenCall, RunState
 from acp_agent.domain.tool import Risk, ToolResult, ToolSpec
 from acp_agent.domain.weight import Trait, Weight, Weights
 
+FREELY = "edit"
+"""The note of an approval of a plan after which edits are not asked about."""
 PROTECTED = "No agent may change it by itself, and nobody watches this run."
 
 
@@ -34,7 +36,7 @@ def next_call(state: RunState, request: RunRequest, scene: Scene, elapsed: float
     if first.phase == "unknown" and first.decision is not None:
         return _decided(first, weight)
     if first.phase == "denied":
-        return Answer(first, _refused("denied", "A person denied this call.", "Find another way, or end your turn."))
+        return Answer(first, _denied(first))
     if state.limit:
         return Answer(first, _refused("limit", f"The limit {state.limit} is reached.", "Sum up: done, left, next."))
     limit = reached_by_tools(state.spent, request.limits, elapsed)
@@ -42,7 +44,7 @@ def next_call(state: RunState, request: RunRequest, scene: Scene, elapsed: float
         return Limit(limit)
     if first.call.name not in scene.specs:
         return Act((first,))
-    judgement = _judgement(first, weight, request, scene, state.taint)
+    judgement = _judgement(first, weight, state, scene, state.taint)
     if judgement.verdict == "allow":
         return _allowed(first, state, request, scene)
     if judgement.verdict == "ask" and (request.attended or not weight.governing):
@@ -52,9 +54,23 @@ def next_call(state: RunState, request: RunRequest, scene: Scene, elapsed: float
 
 def _allowed(first: OpenCall, state: RunState, request: RunRequest, scene: Scene) -> Action:
     """A call that nothing stands against: it runs, or a person is asked what it asks."""
-    if scene.specs[first.call.name].asks == "question":
-        return Inquire(first, alone=not request.attended and scene.policy.unattended == "deny")
+    asks = scene.specs[first.call.name].asks
+    alone = not request.attended and scene.policy.unattended == "deny"
+    if asks == "question":
+        return Inquire(first, alone=alone)
+    if asks == "plan" and alone:
+        return Answer(first, _refused("denied", "Nobody is there to approve a plan.", "Say it in your last words."))
+    if asks == "plan" and (first.phase != "allowed" or state.proposed is None):
+        return Propose(first, _weight(first, scene))
+    if asks == "plan":
+        freely = Mode.EDIT if first.note == FREELY else Mode.ASK
+        return Adopt(first, freely if request.attended else Mode.AUTO)
     return Act(_free_reads(state, request, scene) or (first,))
+
+
+def _denied(open_call: OpenCall) -> ToolResult:
+    words = "" if open_call.note in ("", "deny") else f" They say: {open_call.note}"
+    return _refused("denied", f"A person denied this call.{words}", "Find another way, or end your turn.")
 
 
 def _weight(open_call: OpenCall, scene: Scene) -> Weight:
@@ -65,14 +81,17 @@ def _weight(open_call: OpenCall, scene: Scene) -> Weight:
 
 
 def _judgement(
-    open_call: OpenCall, weight: Weight, request: RunRequest, scene: Scene, taint: frozenset[Trait]
+    open_call: OpenCall, weight: Weight, state: RunState, scene: Scene, taint: frozenset[Trait]
 ) -> Judgement:
     """A person's answer holds for the very call they were asked about, as it stood then."""
+    request = state.request
+    if request is None:
+        raise ValueError("a run without its first event has no calls")
     same = open_call.phase == "allowed" and open_call.binding == weight.binding
     if same and is_enough(open_call.approved, _needed(weight, request, scene.policy)):
         return Judgement(verdict="allow")
     policy = scene.policy.and_rules(request.rules)
-    return judge(request.mode, policy, (request.role, open_call.call.name), weight, taint)
+    return judge(state.mode or request.mode, policy, (request.role, open_call.call.name), weight, taint)
 
 
 def _asked(open_call: OpenCall, weight: Weight, judgement: Judgement, request: RunRequest, policy: InForce) -> Action:
@@ -117,7 +136,7 @@ def _free_reads(state: RunState, request: RunRequest, scene: Scene) -> tuple[Ope
         weight = _weight(open_call, scene)
         if open_call.phase not in ("proposed", "allowed") or spec is None or not spec.repeatable:
             break
-        if _judgement(open_call, weight, request, scene, taint).verdict != "allow":
+        if _judgement(open_call, weight, state, scene, taint).verdict != "allow":
             break
         free.append(open_call)
         taint |= weight.traits | {"untrusted"}

@@ -2,9 +2,12 @@
 
 from typing import Any
 
-from acp_agent.agent.prompts import FINAL_REMARK, answer_rule, system_text
+from acp_agent.agent.prompts import APPROVED, FINAL_REMARK, PLANNING, answer_rule, system_text
 from acp_agent.domain.message import AssistantMessage, Message, SystemMessage, ToolMessage, UserMessage
+from acp_agent.domain.policy import Mode
+from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import RunState
+from acp_agent.domain.work_plan import plan_text
 
 
 def assemble(
@@ -21,10 +24,18 @@ def assemble(
     if request is None:
         raise ValueError("a run without its first event has no context")
     rest = _closed((*history, *state.messages))
-    parts = [system_text(request, state.path or request.workplace.root), *_pinned(state, rest), "\n".join(notes)]
+    kept = (*_planned(state, request), *_pinned(state, rest))
+    parts = [system_text(request, state.path or request.workplace.root), *kept, "\n".join(notes)]
     system = SystemMessage(text="\n\n".join(filter(None, parts)))
     remark = (UserMessage(text=_final_text(request.answer_schema)),) if final else ()
     return (system, *rest, *remark)
+
+
+def _planned(state: RunState, request: RunRequest) -> tuple[str, ...]:
+    """The plan that was approved, in every context from then on; before it, that there is to be one."""
+    if state.approved is not None:
+        return (f"{APPROVED}\n{plan_text(state.approved)}",)
+    return (PLANNING,) if request.mode is Mode.PLAN and not request.read_only else ()
 
 
 def _pinned(state: RunState, messages: tuple[Message, ...]) -> tuple[str, ...]:

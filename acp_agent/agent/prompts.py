@@ -20,6 +20,13 @@ You are a careful software engineer who works alone in one project, through tool
 
 READ_ONLY = "This is a question about the project, not a task to change it: only reading tools are offered."
 
+PLANNING = (
+    "You plan first: until a person has approved a plan of yours, you may only look. Once you know enough, call"
+    " propose_plan with the whole plan. Where you were only asked something, just answer."
+)
+
+APPROVED = "A person approved this plan. Keep to it, and keep the tool plan up to date with it:"
+
 SKILLS = (
     "Skills are instructions for particular kinds of work. Where the task fits one, call activate_skill with its name"
     " before you begin; follow it from then on."

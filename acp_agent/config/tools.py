@@ -22,7 +22,7 @@ PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 TOOL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,47}\Z")
 TAKEN = frozenset({
     "read_file", "list_files", "search", "edit_file", "write_file", "apply_patch", "plan", "shell", "fetch",
-    "web_search", "ask_user", "activate_skill", "find_tools", "mcp_list", "mcp_read", "mcp_prompt",
+    "web_search", "ask_user", "propose_plan", "activate_skill", "find_tools", "mcp_list", "mcp_read", "mcp_prompt",
 })  # fmt: skip
 """Names of our own tools."""
 OF_COMMANDS = ("egress",)

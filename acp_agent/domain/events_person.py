@@ -1,8 +1,10 @@
-"""Facts about what an agent asked a person in words, and what was answered."""
+"""Facts about what an agent asked a person in words, and what was answered; and of plans that wait for a person."""
 
 from typing import Literal
 
 from acp_agent.domain.base import Frozen
+from acp_agent.domain.policy import Mode
+from acp_agent.domain.work_plan import WorkPlan
 
 AnsweredBy = Literal["person", "default", "deadline", "declined", "nobody"]
 """Whose the answer is: `default` and `deadline` are the default, taken at once or after the deadline."""
@@ -31,4 +33,29 @@ class QuestionAnswered(Frozen):
     by: AnsweredBy = "person"
 
 
-PersonFact = QuestionAsked | QuestionAnswered
+class PlanProposed(Frozen):
+    """The agent proposes a plan; the run waits until a person approves or rejects it."""
+
+    type: Literal["plan_proposed"] = "plan_proposed"
+    call_id: str
+    plan: WorkPlan
+
+
+class PlanEdited(Frozen):
+    """A person changed the plan that waits; it is the one that they approve."""
+
+    type: Literal["plan_edited"] = "plan_edited"
+    call_id: str
+    plan: WorkPlan
+
+
+class PlanApproved(Frozen):
+    """The plan holds from now on, as it was approved, and the run goes on in `mode`; this closes the call."""
+
+    type: Literal["plan_approved"] = "plan_approved"
+    call_id: str
+    plan: WorkPlan
+    mode: Mode
+
+
+PersonFact = QuestionAsked | QuestionAnswered | PlanProposed | PlanEdited | PlanApproved

@@ -42,20 +42,27 @@ from acp_agent.domain.events_effects import CompensationFinished, CompensationSt
 from acp_agent.domain.events_files import FilesSnapshot, Undone
 from acp_agent.domain.events_handover import GivenBack, Taken
 from acp_agent.domain.events_hooks import HookRan
-from acp_agent.domain.events_person import PersonFact, QuestionAnswered, QuestionAsked
+from acp_agent.domain.events_person import (
+    PlanApproved,
+    PlanEdited,
+    PlanProposed,
+    QuestionAnswered,
+    QuestionAsked,
+)
 from acp_agent.domain.events_review import CallReviewed, Review, ReviewStarted
 from acp_agent.domain.events_skills import SkillActivated
 from acp_agent.domain.hook import BEFORE, HookEvent
 from acp_agent.domain.hook_notes import with_note
 from acp_agent.domain.message import AssistantMessage, Message, ToolCall, UserMessage
-from acp_agent.domain.question import result_of
+from acp_agent.domain.policy import Mode
 from acp_agent.domain.request import RunRequest
-from acp_agent.domain.run_changes import call_changed, call_closed, handed, told
+from acp_agent.domain.run_changes import call_changed, call_closed, handed, person_said, told
 from acp_agent.domain.skill import ActiveSkill
 from acp_agent.domain.taint import taint_of_words
 from acp_agent.domain.tool import Intent, NetworkUse, PlanStep
 from acp_agent.domain.undo_notes import taken_back_text, undone_text
 from acp_agent.domain.weight import Trait
+from acp_agent.domain.work_plan import WorkPlan
 
 _AFTER_A_WAIT = (
     *(
@@ -79,14 +86,15 @@ class OpenCall(Frozen):
     """A tool call of the last reply that has no result yet.
 
     `unknown`: it had begun when its driver died and nobody can tell whether it took effect. `decision` is a person's
-    answer about it; `binding` is what the call weighed when it was asked about or began, `approved` who has approved
-    that.
+    answer about it, `note` their words; `binding` is what the call weighed when it was asked about or began, `approved`
+    who has approved that.
     """
 
     call: ToolCall
     phase: Phase = "proposed"
     intent: Intent | None = None
     decision: Decision | None = None
+    note: str = ""
     binding: str = ""
     approved: tuple[str, ...] = ()
     review: Review | None = None
@@ -132,6 +140,9 @@ class RunState(Frozen):
     taint: frozenset[Trait] = frozenset()
     asked: ApprovalAsked | None = None
     question: QuestionAsked | None = None
+    proposed: PlanProposed | None = None
+    approved: WorkPlan | None = None
+    mode: Mode | None = None
     limit: LimitReason | None = None
     limit_detail: str = ""
     last_stop: str | None = None
@@ -221,8 +232,8 @@ def _changes(state: RunState, fact: Fact) -> dict[str, object]:
             return told(state, taken_back_text(fact))
         case ReviewStarted() | CallReviewed():
             return _reviewed(state, fact)
-        case QuestionAsked() | QuestionAnswered():
-            return _questioned(state, fact)
+        case QuestionAsked() | QuestionAnswered() | PlanProposed() | PlanEdited() | PlanApproved():
+            return person_said(state, fact)
         case _:
             return _lived(state, fact)
 
@@ -310,7 +321,7 @@ def _acted(
             if fact.decision in ("done", "retry", "skip"):
                 phase = "unknown"
             return {
-                **call_changed(state, fact.call_id, phase=phase, decision=fact.decision),
+                **call_changed(state, fact.call_id, phase=phase, decision=fact.decision, note=fact.note),
                 "waiting": None,
                 "asked": None,
             }
@@ -324,12 +335,6 @@ def _reviewed(state: RunState, fact: ReviewStarted | CallReviewed) -> dict[str, 
         return call_changed(state, fact.call_id, review=begun)
     review = Review(binding=fact.binding, model=fact.model, verdict=fact.verdict, reason=fact.reason)
     return {**call_changed(state, fact.call_id, review=review), "spent": _charged(state.spent, fact.cost)}
-
-
-def _questioned(state: RunState, fact: PersonFact) -> dict[str, object]:
-    if isinstance(fact, QuestionAsked):
-        return {**call_changed(state, fact.call_id, phase="asked"), "question": fact}
-    return {**call_closed(state, fact.call_id, result_of(fact)), "question": None, "waiting": None}
 
 
 def _with_skill(state: RunState, fact: SkillActivated) -> tuple[ActiveSkill, ...]:

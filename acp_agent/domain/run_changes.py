@@ -1,11 +1,21 @@
 """What a fact changes in the open calls of a run and in what its model is told: the small steps of the fold."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from acp_agent.domain.events_handover import GivenBack, Taken, given_back_text
+from acp_agent.domain.events_person import (
+    PersonFact,
+    PlanApproved,
+    PlanEdited,
+    PlanProposed,
+    QuestionAnswered,
+    QuestionAsked,
+)
 from acp_agent.domain.message import ToolMessage, UserMessage
+from acp_agent.domain.question import result_of
 from acp_agent.domain.taint import taint_of
-from acp_agent.domain.tool import ToolResult, result_text
+from acp_agent.domain.tool import PlanStep, ToolResult, result_text
+from acp_agent.domain.work_plan import plan_text
 
 if TYPE_CHECKING:
     from acp_agent.domain.run import RunState
@@ -41,6 +51,26 @@ def call_closed(state: "RunState", call_id: str, result: ToolResult) -> Changes:
         "loaded": (*(name for name in state.loaded if name not in result.loads), *result.loads),
         "network": state.network.with_use(result.network),
     }
+
+
+def person_said(state: "RunState", fact: PersonFact) -> Changes:
+    """What a question, a plan, or a person's word about them changes."""
+    match fact:
+        case QuestionAsked():
+            return {**call_changed(state, fact.call_id, phase="asked"), "question": fact}
+        case QuestionAnswered():
+            return {**call_closed(state, fact.call_id, result_of(fact)), "question": None, "waiting": None}
+        case PlanProposed():
+            return {"proposed": fact}
+        case PlanEdited():
+            return {"proposed": PlanProposed(call_id=fact.call_id, plan=fact.plan)}
+        case PlanApproved():
+            steps = tuple(PlanStep(text=step.text) for step in fact.plan.steps)
+            words = f"A person approved this plan; work on it now, in mode {fact.mode}:\n{plan_text(fact.plan)}"
+            closed = call_closed(state, fact.call_id, ToolResult(status="ok", output=words, plan=steps))
+            return {**closed, "approved": fact.plan, "proposed": None, "mode": fact.mode}
+        case _:
+            assert_never(fact)
 
 
 def told(state: "RunState", text: str) -> Changes:

@@ -26,7 +26,7 @@ def call_key(run_id: str, call_id: str) -> str:
     return hashlib.sha256(f"{run_id}\0{call_id}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-Asks = Literal["question"]
+Asks = Literal["question", "plan"]
 """What a tool is that puts something to a person instead of having an effect."""
 
 

@@ -4,24 +4,28 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from acp_agent.agent.actions import Ask, Inquire
+from acp_agent.agent.actions import Adopt, Ask, Inquire, Propose
 from acp_agent.domain.always import name_of, patterns_of
 from acp_agent.domain.approving import REVIEWER
 from acp_agent.domain.events import ApprovalAsked, Parked, ToolRefused
-from acp_agent.domain.events_person import QuestionAsked
+from acp_agent.domain.events_person import PlanApproved, PlanProposed, QuestionAsked
 from acp_agent.domain.message import ToolCall
 from acp_agent.domain.ports import Prepared
 from acp_agent.domain.question import unanswered
 from acp_agent.domain.tool import Risk, ToolResult, call_key
+from acp_agent.domain.work_plan import WorkPlan
 from acp_agent.runs.hooking import screened
 
 if TYPE_CHECKING:
     from acp_agent.runs.driver import Driver
 
 
-async def ask(driver: "Driver", action: Ask | Inquire) -> None:
+async def ask(driver: "Driver", action: Ask | Inquire | Propose | Adopt) -> None:
     """Put the question on record and wait; an invalid call is refused instead of asked about."""
     call = action.call.call
+    if isinstance(action, Adopt):
+        await _adopt(driver, action)
+        return
     if driver.tools is None:
         raise ValueError("a call before the workplace was prepared")
     prepared = await driver.tools.prepare(call, driver.state.seen, call_key(driver.claim.stream_id, call.call_id))
@@ -30,10 +34,34 @@ async def ask(driver: "Driver", action: Ask | Inquire) -> None:
         return
     if not await screened(driver, [(action.call, prepared)]):
         return
-    if isinstance(action, Inquire):
-        await _inquire(driver, action, prepared)
-    else:
-        await put_question(driver, action, prepared)
+    match action:
+        case Inquire():
+            await _inquire(driver, action, prepared)
+        case Propose():
+            await _propose(driver, action, prepared)
+        case Ask():
+            await put_question(driver, action, prepared)
+
+
+async def _propose(driver: "Driver", action: Propose, prepared: Prepared) -> None:
+    """Put a plan on record and wait for a person, as for any call that they must approve."""
+    call_id, plan = action.call.call.call_id, WorkPlan.model_validate(prepared.arguments)
+    asked = ApprovalAsked(
+        call_id=call_id,
+        tool=action.call.call.name,
+        risk=action.weight.risk,
+        title=prepared.intent.title,
+        binding=action.weight.binding,
+    )
+    parked = Parked(waiting="approval", call_id=call_id, detail=asked.title)
+    await driver.record(PlanProposed(call_id=call_id, plan=plan), asked, parked)
+
+
+async def _adopt(driver: "Driver", action: Adopt) -> None:
+    proposed = driver.state.proposed
+    if proposed is None:
+        raise ValueError("an approval without a plan")
+    await driver.record(PlanApproved(call_id=action.call.call.call_id, plan=proposed.plan, mode=action.mode))
 
 
 async def _inquire(driver: "Driver", action: Inquire, prepared: Prepared) -> None:

@@ -32,7 +32,7 @@ from acp_agent.runs.holding import stopped
 from acp_agent.runs.instructions import instructions_for
 from acp_agent.runs.models import Models
 from acp_agent.runs.past import Past, after
-from acp_agent.runs.people import People, Person, Tell, Turn
+from acp_agent.runs.people import People, Person, Tell, Turn, plan_of_run
 from acp_agent.runs.port import Engine
 from acp_agent.runs.project_rules import project_policy
 from acp_agent.runs.runner import Runner
@@ -83,13 +83,25 @@ class Conversations:
         if turn.is_cancelled:
             await self.journal.note(run_id, [CancelAsked()], self.actor)
         elif waits:
-            await self.runner.reply(self.engine, run_id, text, actor=self.actor)
+            await self._heard(waits, text)
         with self.bus.subscribe(run_id) as subscription:
             async with anyio.create_task_group() as group:
                 group.start_soon(_forward, subscription, tell, waits.seq if waits else 0)
                 state = await self._people.drive(session.session_id, turn, run_id, person)
                 subscription.close()
         return state
+
+    async def left_open(self, session_id: str) -> frozenset[str]:
+        """The open calls of a run that the next prompt goes on with: those that stood when its turn ended."""
+        waits = await self._waits(session_id)
+        return frozenset(one.call.call_id for one in waits.calls) if waits else frozenset()
+
+    async def _heard(self, waits: RunState, text: str) -> None:
+        """The prompt is what the run waits for; a plan that is talked about is not approved yet."""
+        if waits.waiting_for == "answer":
+            await self.runner.reply(self.engine, waits.run_id, text, actor=self.actor)
+        else:
+            await self.runner.answer(self.engine, waits.run_id, "deny", note=text, actor=self.actor)
 
     async def _started(self, session: SessionState, text: str) -> str:
         """A new run of the session, queued."""
@@ -99,10 +111,12 @@ class Conversations:
         return await self.runner.start(request, self.actor, taken_up)
 
     async def _waits(self, session_id: str) -> RunState | None:
-        """The last run of the session, where it waits for an answer that the next prompt gives."""
+        """The last run of the session, where it waits for what the next prompt says: an answer, or words on a plan."""
         runs = await self.journal.runs_of(session_id)
         state = await self.runner.state(runs[-1]) if runs else None
-        return state if state is not None and state.waiting_for == "answer" else None
+        if state is None:
+            return None
+        return state if state.waiting_for == "answer" or plan_of_run(state) is not None else None
 
     async def cancel(self, turn: Turn) -> None:
         """End a turn: what it does is stopped, what it did stays. A turn that has ended already stays as it is."""

@@ -11,6 +11,7 @@ import anyio
 from acp_agent.agent.actions import (
     Act,
     Action,
+    Adopt,
     Answer,
     Ask,
     Check,
@@ -22,6 +23,7 @@ from acp_agent.agent.actions import (
     Limit,
     Park,
     Prepare,
+    Propose,
     Recover,
     Stop,
     Tell,
@@ -69,7 +71,7 @@ class Driver:
         self.claim = claim
         self.parts = parts
         self.past = past
-        self.state = RunState(seen=past.seen, skills=past.skills, taint=past.taint)
+        self.state = RunState(seen=past.seen, skills=past.skills, taint=past.taint, approved=past.plan)
         self.tools: Tools | None = None
         self.weights: Weights = {}
         self.effect: anyio.CancelScope | None = None
@@ -202,7 +204,7 @@ class Driver:
                 await recover(self, call)
             case Answer(call, result):
                 await self.record(ToolRefused(call_id=call.call.call_id, tool=call.call.name, result=result))
-            case Ask() | Inquire():
+            case Ask() | Inquire() | Propose() | Adopt():
                 await ask(self, action)
             case Consult():
                 await consult(self, action)

@@ -12,6 +12,7 @@ from acp_agent.domain.run import RunState, fold
 from acp_agent.domain.session import fold_session
 from acp_agent.domain.skill import ActiveSkill
 from acp_agent.domain.weight import Trait
+from acp_agent.domain.work_plan import WorkPlan
 
 MOST_KEPT = 64
 
@@ -19,12 +20,16 @@ Heads = tuple[tuple[str, int], ...]
 
 
 class Past(Frozen):
-    """The earlier runs of a session, folded. `cost` is in US dollars, `cost_known` False where it is a lower bound."""
+    """The earlier runs of a session, folded. `plan` is approved and not done yet.
+
+    `cost` is in US dollars, `cost_known` False where it is a lower bound.
+    """
 
     messages: tuple[Message, ...] = ()
     seen: dict[str, str | None] = Field(default_factory=dict)
     skills: tuple[ActiveSkill, ...] = ()
     taint: frozenset[Trait] = frozenset()
+    plan: WorkPlan | None = None
     cost: float = 0.0
     cost_known: bool = True
 
@@ -64,6 +69,13 @@ def after(past: Past, run: RunState) -> Past:
         seen={**past.seen, **run.seen},
         skills=(*(skill for skill in past.skills if skill.name not in taken_up), *run.skills),
         taint=past.taint | run.taint,
+        plan=_plan(past, run),
         cost=past.cost + run.spent.cost,
         cost_known=past.cost_known and run.spent.cost_known,
     )
+
+
+def _plan(past: Past, run: RunState) -> WorkPlan | None:
+    """The approved plan, until every step of what the run showed as its plan is done."""
+    done = bool(run.plan) and all(step.status == "completed" for step in run.plan)
+    return None if done else run.approved or past.plan

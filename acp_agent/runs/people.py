@@ -10,13 +10,15 @@ import anyio
 from acp_agent.domain.always import allowance_of
 from acp_agent.domain.approving import has_approved
 from acp_agent.domain.errors import Refused
-from acp_agent.domain.events import ApprovalAsked, Event
-from acp_agent.domain.events_person import QuestionAnswered, QuestionAsked
+from acp_agent.domain.events import ApprovalAsked, Event, SessionChanged
+from acp_agent.domain.events_person import PlanProposed, QuestionAnswered, QuestionAsked
 from acp_agent.domain.message import Word
+from acp_agent.domain.policy import Mode
 from acp_agent.domain.ports import Journal
 from acp_agent.domain.question import answered, unanswered
 from acp_agent.domain.run import RunState
 from acp_agent.domain.tool import Risk
+from acp_agent.domain.work_plan import PROPOSE_PLAN, WorkPlan
 from acp_agent.runs.allowances import Allowances
 from acp_agent.runs.port import Engine
 from acp_agent.runs.runner import Runner
@@ -44,11 +46,32 @@ async def later(asked: QuestionAsked) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanVerdict:
+    """What a person says of a plan: `ask` and `edit` approve it, for the mode of that name; `note` are their words.
+
+    `plan` is the one they made of it, None as it was proposed.
+    """
+
+    decision: Literal["ask", "edit", "reject"]
+    plan: WorkPlan | None = None
+    note: str = ""
+
+
+Judge = Callable[[WorkPlan], Awaitable[PlanVerdict | None]]
+"""What a person says of a plan; None ends the turn, and the plan waits."""
+
+
+async def unjudged(plan: WorkPlan) -> None:
+    """Nobody says anything: the plan waits."""
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
-    """Whoever watches a turn: asked for approvals, and for answers to questions of the agent."""
+    """Whoever watches a turn: asked for approvals, for answers to questions of the agent, and about its plans."""
 
     approve: Ask
     answer: Reply = later
+    judge: Judge = unjudged
 
 
 class Turn:
@@ -73,10 +96,15 @@ class People:
 
     async def drive(self, session_id: str, turn: Turn, run_id: str, person: Person) -> RunState:
         while True:
-            state = await self.engine.drive(run_id)
+            state = await self._driven(run_id)
             asked, question = asked_of(state), state.question if state.waiting_for == "answer" else None
             try:
-                if asked is not None:
+                if (proposed := plan_of_run(state)) is not None:
+                    said = await self._said(turn, state, partial(person.judge, proposed.plan))
+                    if said is None:
+                        return state
+                    await self._judged(session_id, run_id, proposed, said)
+                elif asked is not None:
                     verdict = await self._said(turn, state, partial(self._verdict, session_id, asked, person.approve))
                     await self._answer(run_id, asked, verdict)
                 elif question is not None:
@@ -88,6 +116,30 @@ class People:
                     return state
             except Elsewhere:
                 continue
+
+    async def _driven(self, run_id: str) -> RunState:
+        """Where the run stops next; where it stands, while it still waits: a plan may have been edited meanwhile."""
+        state = await self.runner.state(run_id)
+        still = state.waiting is not None and not state.cancel_asked and plan_of_run(state) is not None
+        return state if still else await self.engine.drive(run_id)
+
+    async def _judged(self, session_id: str, run_id: str, proposed: PlanProposed, said: PlanVerdict) -> None:
+        """Put a verdict about a plan on record; the session goes on in the mode that it was approved for."""
+        decision: Literal["allow", "deny"] = "deny" if said.decision == "reject" else "allow"
+        note = said.note if said.decision == "reject" else said.decision
+        try:
+            if said.plan is not None and said.plan != proposed.plan and decision == "allow":
+                await self.runner.edit_plan(run_id, said.plan, self.actor)
+            await self.runner.answer(
+                self.engine, run_id, decision, call_id=proposed.call_id, note=note, actor=self.actor
+            )
+        except Refused:
+            state = await self.runner.state(run_id)
+            if plan_of_run(state) is not None and not state.cancel_asked:
+                raise
+            return
+        if decision == "allow":
+            await self.sessions.change(session_id, SessionChanged(mode=Mode(said.decision)), self.actor)
 
     async def _said(self, turn: Turn, state: RunState, asking: Callable[[], Awaitable[T]]) -> T:
         """What a person says. Raises Elsewhere."""
@@ -154,6 +206,12 @@ class People:
             state = await self.runner.state(run_id)
             if asked_of(state) is not None and not state.cancel_asked:
                 raise
+
+
+def plan_of_run(state: RunState) -> PlanProposed | None:
+    """The plan that waits to be approved, as it stands after edits."""
+    waits = state.waiting_for == "approval" and state.asked is not None and state.asked.tool == PROPOSE_PLAN
+    return state.proposed if waits else None
 
 
 def asked_of(state: RunState) -> ApprovalAsked | None:

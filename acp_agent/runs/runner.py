@@ -6,12 +6,13 @@ from acp_agent.domain.approving import has_approved
 from acp_agent.domain.budget import Cap
 from acp_agent.domain.errors import Refused, UsageError
 from acp_agent.domain.events import ApprovalGiven, CancelAsked, Decision, Event, Fact, RunStarted
-from acp_agent.domain.events_person import QuestionAnswered
+from acp_agent.domain.events_person import PlanEdited, QuestionAnswered
 from acp_agent.domain.message import Word
 from acp_agent.domain.ports import Claim, NewStream
 from acp_agent.domain.question import answered
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import RunState, fold
+from acp_agent.domain.work_plan import WorkPlan
 from acp_agent.runs.driver import Driver
 from acp_agent.runs.ids import new_id
 from acp_agent.runs.parts import Parts
@@ -165,6 +166,13 @@ class Runner:
         """Put an answer to the run's question on record; the run is queued again. Refused where it no longer waits."""
         await self._parts.journal.note(run_id, [fact], actor)
         await engine.wake(run_id)
+
+    async def edit_plan(self, run_id: str, plan: WorkPlan, actor: str) -> None:
+        """Change the plan that waits for approval. Raises Refused where none does."""
+        state = await self.state(run_id)
+        if state.proposed is None or state.waiting_for != "approval":
+            raise Refused(f"{run_id} has no plan that waits", hint=f"acp show {run_id}")
+        await self._parts.journal.note(run_id, [PlanEdited(call_id=state.proposed.call_id, plan=plan)], actor)
 
     async def cancel(self, engine: Engine, run_id: str, *, note: str = "", actor: str = "") -> None:
         """Ask a run to end: its effect is stopped, its partial result kept."""

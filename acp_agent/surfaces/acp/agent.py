@@ -190,7 +190,13 @@ class Agent:
         async def work(live: LiveTurn) -> dict[str, Any]:
             if command is not None:
                 return await self._obey(state, live, *command)
-            return await TurnOnTheWire(self.app, state, live, call, self._window).hold(asked.prompt)
+            result = await TurnOnTheWire(self.app, state, live, call, self._window).hold(asked.prompt)
+            now = await self.app.sessions.state(state.session_id)
+            if now.mode is not state.mode:
+                # A plan was approved, for a mode in which it can be carried out.
+                options = options_of(now, await self._known_choices())
+                live.say({"sessionUpdate": "config_option_update", "configOptions": options})
+            return result
 
         return await self.turns.hold(state.session_id, call, work)
 

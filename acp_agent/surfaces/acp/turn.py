@@ -21,6 +21,7 @@ from acp_agent.surfaces.acp.content import text_of
 from acp_agent.surfaces.acp.faults import ClientFault, Unsupported
 from acp_agent.surfaces.acp.inquiry import answer_of
 from acp_agent.surfaces.acp.params import ContentBlock
+from acp_agent.surfaces.acp.planning import verdict_on
 from acp_agent.surfaces.acp.replies import PermissionReply
 from acp_agent.surfaces.acp.turns import LiveTurn
 from acp_agent.surfaces.acp.updates import KINDS, Narrator, stop_reason
@@ -44,13 +45,15 @@ class TurnOnTheWire:
         text = text_of(blocks, self.session.cwd)
         past = await self.app.runner.past(self.session.session_id)
         self.live.narrator = Narrator(self.session.cwd, self.window, past.cost if past.cost_known else None)
+        self.live.narrator.ended = await self.app.conversations.left_open(self.session.session_id)
         if not self.session.title:
             await anyio.to_thread.run_sync(self.app.redact.enter, self.session.cwd)
             await self._name(title_of(self.app.redact(text)))
         async with anyio.create_task_group() as group:
             group.start_soon(self._heed)
             group.start_soon(self.app.workbenches.report, self.session.session_id, self._tell_failed)
-            turn, person = self.live.turn, Person(self._permission, partial(answer_of, self.live))
+            turn, live = self.live.turn, self.live
+            person = Person(self._permission, partial(answer_of, live), partial(verdict_on, live))
             state = await self.app.conversations.prompt(self.session, text, turn, self.live.tell, person)
             group.cancel_scope.cancel()
         if not state.ended:

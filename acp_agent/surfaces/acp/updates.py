@@ -7,6 +7,7 @@ from typing import Any
 
 from acp_agent.domain.events import (
     ApprovalAsked,
+    ApprovalGiven,
     Event,
     ModelCalled,
     ModelFailed,
@@ -17,10 +18,11 @@ from acp_agent.domain.events import (
     ToolRefused,
     ToolStarted,
 )
-from acp_agent.domain.events_person import QuestionAnswered, QuestionAsked
+from acp_agent.domain.events_person import PlanApproved, PlanEdited, PlanProposed, QuestionAnswered, QuestionAsked
 from acp_agent.domain.message import ToolCall, Word
 from acp_agent.domain.question import result_of, shown
 from acp_agent.domain.tool import PlanStep, ToolResult
+from acp_agent.domain.work_plan import plan_text
 from acp_agent.surfaces.acp.diffs import diff_content
 
 Update = dict[str, Any]
@@ -41,6 +43,7 @@ KINDS = {
     "write_file": "edit",
     "shell": "execute",
     "plan": "think",
+    "propose_plan": "switch_mode",
     "activate_skill": "read",
     "read_skill_file": "read",
     "fetch": "fetch",
@@ -53,7 +56,7 @@ class Narrator:
     """Tells one run to an editor. `root` is where it works; `window` the context size of a model in tokens.
 
     `cost` is what earlier runs of the session cost, US dollars, None where a price was unknown. With `replay` the
-    prompt itself is told too.
+    prompt itself is told too. `ended` are calls whose cards came to their end in an earlier turn of the same run.
     """
 
     def __init__(
@@ -67,6 +70,8 @@ class Narrator:
         self._told = {"text": "", "reasoning": ""}
         self._open: list[str] = []
         self._asked = ""
+        self._plan = ""
+        self.ended: frozenset[str] = frozenset()
 
     @property
     def cost(self) -> float | None:
@@ -77,6 +82,11 @@ class Narrator:
     def open_calls(self) -> tuple[str, ...]:
         """Calls whose cards have not come to an end."""
         return tuple(self._open)
+
+    @property
+    def plan_call(self) -> str:
+        """The call that proposed the last plan."""
+        return self._plan
 
     def word(self, word: Word) -> Update:
         """A piece of the reply under way."""
@@ -102,6 +112,8 @@ class Narrator:
                 return self._acted(fact)
             case QuestionAsked() | QuestionAnswered() as fact:
                 return self._questioned(fact)
+            case PlanProposed() | PlanEdited() | PlanApproved() | ApprovalGiven() as fact:
+                return self._planned(fact)
             case RunEnded() as fact:
                 words, self._asked = ending(fact), ""
                 last = [_text("agent_message_chunk", words, f"{event.stream_id}-end")] if words else []
@@ -178,12 +190,17 @@ class Narrator:
 
     def _acted(self, fact: ToolStarted | ToolFinished | ToolRefused | ApprovalAsked) -> list[Update]:
         update: Update = {"sessionUpdate": "tool_call_update", "toolCallId": fact.call_id}
+        if fact.call_id in self.ended:
+            # Its card has come to its end with an earlier turn.
+            return _plan(fact.result.plan) if isinstance(fact, ToolFinished) else []
         match fact:
             case ToolStarted(intent=intent):
                 update |= {"status": "in_progress", "title": intent.title or fact.tool}
                 if intent.after:
                     update["locations"] = [{"path": self._absolute(path)} for path in intent.after]
                 return [update]
+            case ApprovalAsked(title=title) if fact.call_id == self._plan:
+                return [update | {"title": title}]
             case ApprovalAsked(title=title):
                 return [update | {"title": title, "content": self.preview(fact)}]
             case ToolFinished(result=result) | ToolRefused(result=result):
@@ -212,6 +229,25 @@ class Narrator:
                 again = self._replay and fact.by == "person"
                 retold = [_text("user_message_chunk", fact.text, f"{fact.call_id}-answer")] if again else []
                 return [*retold, *closing]
+
+    def _planned(self, fact: PlanProposed | PlanEdited | PlanApproved | ApprovalGiven) -> list[Update]:
+        """A plan stands in its card until it is decided about; an approved one is the plan of the conversation."""
+        update: Update = {"sessionUpdate": "tool_call_update", "toolCallId": fact.call_id}
+        match fact:
+            case ApprovalGiven(decision="deny", note=note) if fact.call_id == self._plan and self._replay and note:
+                return [_text("user_message_chunk", note, f"{fact.call_id}-words")]
+            case ApprovalGiven():
+                return []
+            case PlanProposed() | PlanEdited():
+                self._plan = self._asked = fact.call_id
+                return [update | {"content": [_content(plan_text(fact.plan))]}]
+            case PlanApproved():
+                closing = [update | {"status": "completed", "content": [_content(plan_text(fact.plan))]}]
+                closing = closing if fact.call_id in self._open else []
+                self._asked, self._open = "", [call_id for call_id in self._open if call_id != fact.call_id]
+                entries = tuple(PlanStep(text=step.text) for step in fact.plan.steps)
+                mode = {"sessionUpdate": "current_mode_update", "currentModeId": fact.mode.value}
+                return [*closing, *_plan(entries), *([] if self._replay else [mode])]
 
     def preview(self, asked: ApprovalAsked) -> list[Update]:
         """What a person sees before a call is approved: why it is asked, and its diff, dry run or command."""

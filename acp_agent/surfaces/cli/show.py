@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from acp_agent.domain.errors import ExitCode
+from acp_agent.domain.errors import ExitCode, UsageError
 from acp_agent.surfaces.cli import complete, options
 from acp_agent.surfaces.cli.artifacts import print_artifact, show_artifacts
 from acp_agent.surfaces.cli.details import NOTHING, Details, details_of
@@ -20,8 +20,9 @@ from acp_agent.surfaces.cli.grid import indented, is_terminal, painted, print_js
 from acp_agent.surfaces.cli.group import Command
 from acp_agent.surfaces.cli.loop_review import loop_meant, show_loop
 from acp_agent.surfaces.cli.phrases import LONGEST, phrase
+from acp_agent.surfaces.cli.plan_text import show_plan
 from acp_agent.surfaces.cli.ps import doing, state_of
-from acp_agent.surfaces.cli.records import Found, open_records
+from acp_agent.surfaces.cli.records import Found, Records, open_records
 from acp_agent.surfaces.cli.report import (
     ANSWERABLE,
     answer_command,
@@ -53,8 +54,18 @@ _NO_ACTION = frozenset({"approval_asked", "question_asked", "parked", "resumed"}
 @click.option("--rotation", type=int, metavar="N", help="Of a loop: what its session N was told when it began.")
 @click.option("--artifacts", "listing", is_flag=True, help="List outputs that were too long to be shown whole.")
 @click.option("--artifact", metavar="HASH", help="Print one of them, whole.")
+@click.option("--plan", "planned", is_flag=True, help="Of a run: the plan that it proposed, as text.")
+@click.option("--edit", is_flag=True, help="With --plan: change a plan that waits, in your text editor.")
 @options.as_json
-def show(name: str | None, rotation: int | None, listing: bool, artifact: str | None, output: str) -> int:
+def show(
+    name: str | None,
+    rotation: int | None,
+    listing: bool,
+    artifact: str | None,
+    planned: bool,
+    edit: bool,
+    output: str,
+) -> int:
     """Show one run, batch or loop: status and why, last action, next action, approval needed, cost; then the rest.
 
     Without ID the newest batch.
@@ -68,6 +79,8 @@ def show(name: str | None, rotation: int | None, listing: bool, artifact: str | 
     if listing:
         return show_artifacts(records, found, output)
     rows = found.rows()
+    if planned or edit:
+        return _plan(records, found, edit=edit)
     if output == "json":
         print_json(_document(found))
     elif found.run_id or len(rows) == 1:
@@ -76,6 +89,14 @@ def show(name: str | None, rotation: int | None, listing: bool, artifact: str | 
     else:
         click.echo("\n".join(_batch_lines(found, rows)))
     return int(ExitCode.OK)
+
+
+def _plan(records: Records, found: Found, *, edit: bool) -> int:
+    rows = found.rows()
+    if len(rows) != 1:
+        raise UsageError(f"{len(rows)} runs are meant, and each has its own plan", hint="acp show ID/PROJECT --plan")
+    events = records.records_after({rows[0].run_id: 0})
+    return show_plan(rows[0].run_id, events, edit=edit)
 
 
 def status_of(found: Found, row: "Row") -> str:

@@ -33,9 +33,12 @@ def kinds(desk: Desk) -> list[str]:
     return [event.type for event in desk.facts() if event.type.startswith(("question", "run_"))]
 
 
-def acp(desk: Desk, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def acp(
+    desk: Desk, *arguments: str, environment: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "acp_agent.main", *arguments]
-    return subprocess.run(command, env=desk.environment, cwd=desk.root, capture_output=True, text=True, check=False)
+    whole = {**desk.environment, **(environment or {})}
+    return subprocess.run(command, env=whole, cwd=desk.root, capture_output=True, text=True, check=False)
 
 
 async def test_a_form_is_filled_in_where_the_editor_has_forms(desk_of: DeskOf) -> None:

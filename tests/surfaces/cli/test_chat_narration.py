@@ -1,6 +1,8 @@
 """What a person is told of a run: in a pipe, in plain lines, what a model said on stdout and all the rest on stderr."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +27,8 @@ from acp_agent.domain.events_person import QuestionAsked
 from acp_agent.domain.message import AssistantMessage, Reply, ToolCall, Word
 from acp_agent.domain.request import RunRequest, Workplace
 from acp_agent.domain.tool import Intent, PlanStep, Risk, ToolResult
+from acp_agent.domain.work_plan import WorkPlan, WorkStep
+from acp_agent.runs.people import PlanVerdict
 from acp_agent.surfaces.cli.chat.consent import Cancelled, Consent
 from acp_agent.surfaces.cli.chat.narration import Narration
 from acp_agent.surfaces.cli.chat.screen import PlainScreen
@@ -166,6 +170,9 @@ def asked(tool: str, title: str, preview: str | None = None) -> ApprovalAsked:
     return ApprovalAsked(call_id="c_1", tool=tool, risk=Risk.LOCAL, title=title, preview=preview, name=name)
 
 
+PLAN = WorkPlan(goal="Raise it", steps=(WorkStep(text="Change LIMIT"),))
+
+
 class Person:
     """Types lines, and remembers what it was asked."""
 
@@ -249,3 +256,29 @@ def test_where_nobody_is_there_a_question_takes_its_default_or_waits(capsys: Cap
     assert consent.reply(QuestionAsked(call_id="c1", question="Which colour?", default="blue")) == ""
     assert consent.reply(QuestionAsked(call_id="c1", question="Which colour?")) is None
     assert capsys.readouterr().err == "◆ waits for an answer, since nobody is here: Which colour?\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "verdict"),
+    [
+        ("y", PlanVerdict("ask", PLAN)),
+        ("e", PlanVerdict("edit", PLAN)),
+        ("n", PlanVerdict("reject")),
+        ("smaller steps", PlanVerdict("reject", note="smaller steps")),
+    ],
+)
+def test_a_plan_is_shown_whole_and_approved_or_talked_about(typed: str, verdict: PlanVerdict, capsys: Capture) -> None:
+    person, screen = Person(typed), PlainScreen()
+    assert Consent(screen, Narration(screen), person.read).judge(PLAN) == verdict
+    assert capsys.readouterr().err == "◆ Plan: Raise it\n  # Raise it\n  \n  1. Change LIMIT\n"
+
+
+def test_a_plan_is_changed_in_the_text_editor(capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "editor.py"
+    script.write_text("import sys\nopen(sys.argv[1], 'w').write('# Mine\\n1. Only this\\n')\n")
+    monkeypatch.setenv("EDITOR", f"{sys.executable} {script}")
+    monkeypatch.delenv("VISUAL", raising=False)
+    person, screen = Person("t", "y"), PlainScreen()
+    said = Consent(screen, Narration(screen), person.read).judge(PLAN)
+    assert said == PlanVerdict("ask", WorkPlan(goal="Mine", steps=(WorkStep(text="Only this"),)))
+    assert "1. Only this" in capsys.readouterr().err

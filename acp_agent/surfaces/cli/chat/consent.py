@@ -4,14 +4,17 @@ import shutil
 from collections.abc import Callable
 from typing import Literal
 
+from acp_agent.domain.errors import UsageError
 from acp_agent.domain.events import ApprovalAsked
 from acp_agent.domain.events_person import QuestionAsked
 from acp_agent.domain.tool import Risk
-from acp_agent.runs.people import Verdict, label_of
+from acp_agent.domain.work_plan import WorkPlan, plan_text
+from acp_agent.runs.people import PlanVerdict, Verdict, label_of
 from acp_agent.surfaces.cli.chat import diffs
 from acp_agent.surfaces.cli.chat.diffs import Line
 from acp_agent.surfaces.cli.chat.narration import Narration, titled
 from acp_agent.surfaces.cli.chat.screen import Act, Screen
+from acp_agent.surfaces.cli.plan_text import edited_plan
 from acp_agent.surfaces.cli.text import cells, cut, one_line
 
 Read = Callable[[str], str | None]
@@ -29,6 +32,7 @@ ANSWERS: dict[str, Verdict | Literal["cancel"]] = {
 }
 CUT = " [...]"
 """The end of a title that the record holds only the beginning of."""
+PLAN_PROMPT = "[y]es, yes and [e]dit freely, change the [t]ext, [n]o, or say what to change: "
 LONGEST_NAME = 40
 ROOM = 8
 """Columns that mark and prompt take of a line."""
@@ -59,8 +63,50 @@ class Consent:
         self._screen.question(Act("waiting", one_line(asked.question), ""), _told(asked))
         self._screen.pause()
         default = "" if asked.default is None else f" [{cut(one_line(asked.default), LONGEST_NAME)}]"
+        return self._line(f"answer{default}: ")
+
+    def judge(self, plan: WorkPlan) -> PlanVerdict | None:
+        """What they say of a plan, which they may change in their text editor; None where nobody is there.
+
+        Raises Cancelled.
+        """
+        if self._read is None:
+            self._screen.note(f"a plan waits for you, since nobody is here: {plan.goal}", "waiting")
+            return None
+        mine = plan
+        while True:
+            lines = [Line("same", line) for line in plan_text(mine).rstrip().split("\n")]
+            self._screen.question(Act("waiting", f"Plan: {one_line(mine.goal)}", ""), lines)
+            self._screen.pause()
+            line = self._line(PLAN_PROMPT)
+            match line.strip().lower():
+                case "y" | "yes":
+                    return PlanVerdict("ask", mine)
+                case "e" | "edit":
+                    return PlanVerdict("edit", mine)
+                case "t" | "text":
+                    mine = self._edited(mine)
+                case "c" | "cancel":
+                    raise Cancelled
+                case "":
+                    continue
+                case "n" | "no":
+                    return PlanVerdict("reject")
+                case _:
+                    return PlanVerdict("reject", note=line.strip())
+
+    def _edited(self, plan: WorkPlan) -> WorkPlan:
         try:
-            line = self._read(f"answer{default}: ")
+            return edited_plan(plan)
+        except UsageError as error:
+            self._screen.note(error.what, "failed")
+            return plan
+
+    def _line(self, prompt: str) -> str:
+        """What is typed. Raises Cancelled at the end of the input and for Ctrl-C."""
+        assert self._read is not None
+        try:
+            line = self._read(prompt)
         except KeyboardInterrupt:
             line = None
         if line is None:
@@ -81,11 +127,7 @@ class Consent:
             self._screen.pause()
             prompt = short
         while True:
-            try:
-                line = self._read(prompt)
-            except KeyboardInterrupt:
-                line = None
-            answer = "cancel" if line is None else ANSWERS.get(line.strip().lower())
+            answer = ANSWERS.get(self._line(prompt).strip().lower())
             if answer == "cancel":
                 raise Cancelled
             if answer is not None and (offered or answer != "always"):

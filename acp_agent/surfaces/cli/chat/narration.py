@@ -18,9 +18,9 @@ from acp_agent.domain.events import (
     ToolRefused,
     ToolStarted,
 )
-from acp_agent.domain.events_person import QuestionAnswered, QuestionAsked
+from acp_agent.domain.events_person import PlanApproved, QuestionAnswered, QuestionAsked
 from acp_agent.domain.message import ToolCall, Word
-from acp_agent.domain.tool import ToolResult
+from acp_agent.domain.tool import PlanStep, ToolResult
 from acp_agent.surfaces.cli.chat import diffs
 from acp_agent.surfaces.cli.chat.diffs import Line
 from acp_agent.surfaces.cli.chat.screen import Act, Screen, State
@@ -74,6 +74,8 @@ class Narration:
                 self._acted(fact)
             case QuestionAsked() | QuestionAnswered() as fact:
                 self._inquired(fact)
+            case PlanApproved(plan=plan):
+                self._screen.plan(tuple(PlanStep(text=step.text) for step in plan.steps))
             case CancelAsked():
                 self._cancelled = True
             case RunEnded() | Parked() as fact:

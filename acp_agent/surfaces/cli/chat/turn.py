@@ -16,7 +16,8 @@ from acp_agent.domain.events import ApprovalAsked, Event
 from acp_agent.domain.events_person import QuestionAsked
 from acp_agent.domain.message import Word
 from acp_agent.domain.run import RunState
-from acp_agent.runs.people import Person, Turn, Verdict
+from acp_agent.domain.work_plan import WorkPlan
+from acp_agent.runs.people import Person, PlanVerdict, Turn, Verdict
 from acp_agent.surfaces.cli.chat.consent import Cancelled, Consent
 from acp_agent.surfaces.cli.chat.echo import Echo
 from acp_agent.surfaces.cli.chat.narration import Narration
@@ -33,17 +34,21 @@ class Left(Exception):
 
 
 class Question:
-    """An approval, or a question of the agent, on its way from the agent's thread to the person and back."""
+    """An approval, a question or a plan of the agent, on its way from the agent's thread to the person and back."""
 
-    def __init__(self, asked: ApprovalAsked | QuestionAsked) -> None:
+    def __init__(self, asked: ApprovalAsked | QuestionAsked | WorkPlan) -> None:
         self.asked = asked
         self.verdict: Verdict = "deny"
         self.reply: str | None = None
+        self.judged: PlanVerdict | None = None
         self.answered = anyio.Event()
 
 
 class Conduct:
-    """Carries one prompt out and shows it. The main thread runs everything here but `_prompt`, `_ask` and `_reply`."""
+    """Carries one prompt out and shows it.
+
+    The main thread runs everything here but `_prompt`, `_ask`, `_reply` and `_judge`.
+    """
 
     def __init__(self, room: Room, screen: Screen, narration: Narration, consent: Consent, echo: Echo) -> None:
         self._room = room
@@ -82,7 +87,7 @@ class Conduct:
     async def _prompt(self, text: str) -> RunState | None:
         with anyio.CancelScope() as self._scope:
             return await self._room.app.conversations.prompt(
-                self._room.session, text, self._turn, self._news.put, Person(self._ask, self._reply)
+                self._room.session, text, self._turn, self._news.put, Person(self._ask, self._reply, self._judge)
             )
         return None
 
@@ -97,6 +102,12 @@ class Conduct:
         self._news.put(question)
         await question.answered.wait()
         return question.reply
+
+    async def _judge(self, plan: WorkPlan) -> PlanVerdict | None:
+        question = Question(plan)
+        self._news.put(question)
+        await question.answered.wait()
+        return question.judged
 
     def _follow(self) -> None:
         """Show what happens until the turn is over."""
@@ -127,6 +138,8 @@ class Conduct:
                         question.verdict = self._consent.decide(asked)
                     case QuestionAsked() as asked:
                         question.reply = self._consent.reply(asked)
+                    case WorkPlan() as plan:
+                        question.judged = self._consent.judge(plan)
             except Cancelled:
                 self._cancel()
                 return
