@@ -161,6 +161,7 @@ def test_logs_as_json_lines_are_the_rows_of_the_event_log(acp: Acp, on_record: s
         "detail": "git push origin main",
         "call_id": "c_2",
         "exceeds": [],
+        "within": None,
     }
 
 
