@@ -81,6 +81,8 @@ def test_the_limits_are_those_of_the_project(cases: ModuleType) -> None:
         ("serve-memory-20-sessions", "acp serve"): (95, "value"),
         ("sandbox", "bwrap and filter"): (5.0, "over"),
         ("iteration", "acp loop"): (400, "over"),
+        ("journal-100", "the journal"): (0.1, "ratio"),
+        ("resume-1000", "claimed and folded"): (2.0, "value"),
         ("fleet-j1", "acp run -j 1"): (8.0, "value"),
         ("fleet-j4", "acp run -j 4"): (4.0, "value"),
         ("fleet-j8", "acp run -j 8"): (2.5, "value"),

@@ -189,7 +189,7 @@ def _checked(archive: Path, copy: Path, manifest: Manifest) -> int:
         with contextlib.closing(open_for_writing(copy)) as connection:
             said = connection.execute("PRAGMA quick_check").fetchone()[0]
             connection.execute(sql.RAISE_FENCES, {"by": RAISED_BY})
-            open_runs: int = connection.execute(sql.OPEN_RUNS).fetchone()[0]
+            open_runs: int = connection.execute(sql.NOT_OVER).fetchone()[0]
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             connection.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.Error as error:

@@ -121,7 +121,7 @@ UNION SELECT id FROM acp_loop WHERE tenant = :tenant AND parent = :id ORDER BY 1
 
 RAISE_FENCES = "UPDATE acp_stream SET fence = fence + :by, owner = NULL, lease_until = NULL"
 
-OPEN_RUNS = "SELECT COUNT(*) FROM acp_run WHERE status <> 'ended'"
+NOT_OVER = "SELECT COUNT(*) FROM acp_run WHERE status <> 'ended'"
 
 # Runs, batches, sessions
 

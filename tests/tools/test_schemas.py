@@ -180,6 +180,45 @@ To change part of a file use edit_file.\
                 },
                 "think, risk 0, repeatable",
             ),
+            "ask_user": (
+                """\
+Ask a person, where guessing wrong would do harm or cost much and the project does not tell.
+
+The run waits for the answer. Give a default wherever one makes sense: where nobody watches it is taken at once.\
+""",
+                {
+                    "additionalProperties": False,
+                    "properties": {
+                        "question": {
+                            "description": "The question, complete in itself.",
+                            "maxLength": 4000,
+                            "minLength": 1,
+                            "type": "string",
+                        },
+                        "choices": {
+                            "default": [],
+                            "description": "Answers to choose from; others stay possible.",
+                            "items": {"type": "string"},
+                            "maxItems": 12,
+                            "type": "array",
+                        },
+                        "default": {
+                            "maxLength": 1000,
+                            "type": "string",
+                            "description": "The answer that holds when nobody answers.",
+                        },
+                        "deadline": {
+                            "exclusiveMinimum": 0,
+                            "maximum": 604800.0,
+                            "type": "number",
+                            "description": "Seconds to wait for somebody who watches; then the default holds.",
+                        },
+                    },
+                    "required": ["question"],
+                    "type": "object",
+                },
+                "other, risk 0, once",
+            ),
             "shell": (
                 """\
 Run a command in bash and return its exit status and output (stdout and stderr together).

@@ -46,10 +46,11 @@ def test_a_persistent_session_remembers_and_takes_a_mode(acpx_of: AcpxOf) -> Non
     assert "Going on." in acpx.run("prompt", "next").output
     assert acpx.conversations()[-1] == [("user", "remember 42"), ("assistant", "I will."), ("user", "next")]
 
-    # Reads are free, edits go through in this mode without a question: acpx would deny it.
+    # Reads are free, and edits go through in this mode without a question. acpx writes the file, and has to allow that.
     acpx.run("set-mode", "edit")
-    assert "The limit is 20." in acpx.run("prompt", "raise the limit", flags=["--deny-all"]).output
+    assert "The limit is 20." in acpx.run("prompt", "raise the limit", flags=["--approve-all"]).output
     assert acpx.desk.read() == "LIMIT = 20\n"
+    assert "approval_asked" not in {fact.type for fact in acpx.desk.facts()}
     assert "effort" in acpx.run("set", "effort", "high").output
     acpx.run("prompt", "next")
     assert acpx.desk.server.requests[-1].body["reasoning_effort"] == "high"
