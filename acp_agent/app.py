@@ -170,6 +170,7 @@ def _providers(settings: Settings, environ: Mapping[str, str]) -> dict[str, Prov
             "base_url": given.base_url,
             "keys": keys or None,
             "max_concurrent": given.max_concurrent,
+            "vision": given.vision or None,
         }
         kept = {key: value for key, value in changes.items() if value is not None}
         providers[name] = providers.get(name, Provider(name=name)).model_copy(update=kept)

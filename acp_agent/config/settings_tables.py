@@ -78,11 +78,15 @@ class ModelAlias(Table):
 
 
 class Provider(Table):
-    """Where a provider answers, and the environment variables of its keys. `prices` by model, without the provider."""
+    """Where a provider answers, and the environment variables of its keys. `prices` by model, without the provider.
+
+    `vision` are models that see pictures, without the provider, `*` for all of them.
+    """
 
     base_url: Annotated[str, BeforeValidator(_base_url)] | None = None
     keys: Annotated[tuple[str, ...], BeforeValidator(_keys)] = ()
     max_concurrent: Count | None = None
+    vision: Texts = ()
     prices: dict[str, Prices] = Field(default_factory=dict)
 
 

@@ -17,6 +17,8 @@ _WORDS = frozenset({"prompt", "title", "instructions", "role_prompt"})
 
 def masked_fact(fact: Fact, redact: Redactor) -> Fact:
     """`fact` without secrets. Raises UsageError for one that says where or what to work and cannot do without."""
+    if isinstance(fact, RunStarted) and fact.request.images:
+        return _apart_from_images(fact, redact)
     if not redact.finds(fact.model_dump_json()):
         return fact
     told = fact.model_dump(mode="json")
@@ -35,6 +37,14 @@ def masked_fact(fact: Fact, redact: Redactor) -> Fact:
         case _:
             pass
     return fact_of(shown)
+
+
+def _apart_from_images(fact: RunStarted, redact: Redactor) -> Fact:
+    """The pictures stay as they are: they are no text, and a masked one would be none that anybody can open."""
+    words = fact.model_copy(update={"request": fact.request.model_copy(update={"images": ()})})
+    shown = masked_fact(words, redact)
+    assert isinstance(shown, RunStarted)
+    return fact.model_copy(update={"request": shown.request.model_copy(update={"images": fact.request.images})})
 
 
 def enter_places(facts: Iterable[Fact], redact: Redactor) -> None:

@@ -35,11 +35,19 @@ class SystemMessage(Frozen):
     text: str
 
 
+class Image(Frozen):
+    """A picture that came with a prompt; `data` is base64."""
+
+    mime_type: str
+    data: str = Field(repr=False)
+
+
 class UserMessage(Frozen):
     """A prompt, or a remark of ours to the model."""
 
     role: Literal["user"] = "user"
     text: str
+    images: tuple[Image, ...] = ()
 
 
 class AssistantMessage(Frozen):

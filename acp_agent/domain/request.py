@@ -8,6 +8,7 @@ from acp_agent.domain.base import Frozen
 from acp_agent.domain.blast import BlastLimits
 from acp_agent.domain.budget import Limits
 from acp_agent.domain.hook import Hook
+from acp_agent.domain.message import Image
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.rules import Rule
 from acp_agent.domain.skill import SkillEntry
@@ -55,7 +56,7 @@ class RunRequest(Frozen):
     `skills` are those on offer, as they were found at the start, `hooks` those of the project, `rules` of its own file,
     which only tighten, and `tags` its tags.
 
-    `said` is what a person typed, where a command file made the prompt of it.
+    `said` is what a person typed, where a command file made the prompt of it; `images` came with the prompt.
 
     A run of a loop names it (`loop_id`) and its `iteration`. `blast` is how far it may reach, `protect_ignored` keeps
     commands from writing to folders that git ignores, `protect` are globs of files that are protected as those that
@@ -88,6 +89,7 @@ class RunRequest(Frozen):
     gates: tuple[Gate, ...] = ()
     title: str = ""
     said: str = ""
+    images: tuple[Image, ...] = ()
     attended: bool = False
     egress: tuple[str, ...] = ()
     lookup: Lookup = "none"

@@ -375,7 +375,8 @@ def _lived(state: RunState, fact: Fact) -> dict[str, object]:
     match fact:
         case RunStarted():
             taint = state.taint | taint_of_words(fact.request.instructions, *fact.request.skills)
-            return {"request": fact.request, "messages": (UserMessage(text=fact.request.prompt),), "taint": taint}
+            first = UserMessage(text=fact.request.prompt, images=fact.request.images)
+            return {"request": fact.request, "messages": (first,), "taint": taint}
         case SkillActivated():
             return {"skills": _with_skill(state, fact)}
         case HookRan():

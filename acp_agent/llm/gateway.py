@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from acp_agent.domain.budget import Quote
 from acp_agent.domain.errors import ModelError, ModelFault, UsageError
-from acp_agent.domain.message import Reply, Usage, Word
+from acp_agent.domain.message import Reply, Usage, UserMessage, Word
 from acp_agent.domain.ports import ModelRequest
 from acp_agent.llm.demonstration import is_demonstration
 from acp_agent.llm.lean import LeanAdapter
@@ -15,6 +15,7 @@ from acp_agent.llm.prices import PriceTable
 from acp_agent.llm.provider import ModelPrice, Provider, split_model
 from acp_agent.llm.slots import Slots
 from acp_agent.llm.tokens import cost_of, quote_of
+from acp_agent.llm.wire import without_images
 
 if TYPE_CHECKING:
     from acp_agent.llm.embedded import EmbeddedAdapter
@@ -46,6 +47,9 @@ class Gateway:
             raise ModelError(f"{error.what}. {error.hint}", fault=ModelFault.NOT_FOUND) from error
         if is_demonstration(request.model):
             return await self._embedded.reply(request, on_word)
+        pictured = any(isinstance(message, UserMessage) and message.images for message in request.messages)
+        if pictured and not self.sees(request.model):
+            request = request.model_copy(update={"messages": without_images(request.messages)})
         adapter = self._lean if provider.is_lean else self._litellm
         async with self._slot(provider).one(request.urgency):
             return await adapter.reply(provider, model, request, on_word)
@@ -64,6 +68,12 @@ class Gateway:
         """Price and sizes of `provider/model`; None where the price is unknown."""
         provider, name = self._resolve(model)
         return self._prices.price(provider, name)
+
+    def sees(self, model: str) -> bool:
+        """Whether `provider/model` is known to see pictures."""
+        provider, name = self._resolve(model)
+        listed = self._prices.listed(provider.name, name)
+        return name in provider.vision or "*" in provider.vision or (listed is not None and listed.vision)
 
     async def warm(self, model: str) -> None:
         """Load what asking `model` needs, while a person still types; a first call does it otherwise."""

@@ -56,6 +56,7 @@ class Provider(Frozen):
 
     `kind` None chooses by name and base URL: `lean` for OpenAI-compatible servers, `litellm` for the rest. `prices` are
     the user's own, by model name, `*` for all others. `max_output` and `context_window` overrule the table, in tokens.
+    `vision` names models that see pictures, `*` all of them, beside those of which the table says so.
     `redact` masks the other secrets of this process in what it says.
     """
 
@@ -65,6 +66,7 @@ class Provider(Frozen):
     kind: Literal["lean", "litellm"] | None = None
     max_concurrent: int = Field(default=16, ge=1)
     prices: dict[str, ModelPrice] = Field(default_factory=dict)
+    vision: tuple[str, ...] = ()
     max_output: int | None = Field(default=None, ge=1)
     context_window: int | None = Field(default=None, ge=1)
     redact: Callable[[str], str] = Field(default=str, exclude=True, repr=False)

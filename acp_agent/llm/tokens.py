@@ -3,7 +3,7 @@
 import json
 
 from acp_agent.domain.budget import Quote
-from acp_agent.domain.message import Usage
+from acp_agent.domain.message import Message, Usage, UserMessage
 from acp_agent.domain.ports import ModelRequest
 from acp_agent.llm.provider import ModelPrice
 from acp_agent.llm.wire import function_of, message_of
@@ -14,6 +14,9 @@ PER_MESSAGE = 16
 PER_TOOL_SET = 1024
 """Tokens a provider may add to explain tool calling to the model."""
 
+PER_IMAGE = 8192
+"""Tokens of one picture, well above what the large providers say that one can cost (they scale larger ones down)."""
+
 DEFAULT_MAX_OUTPUT = 8192
 
 
@@ -23,11 +26,17 @@ def input_bound(request: ModelRequest) -> int:
     The first `known_messages` count what the provider counted; tools always count, they may have changed since.
     """
     known = min(request.known_messages, len(request.messages)) if request.known_tokens else 0
-    rest = sum(_size(message_of(message)) + PER_MESSAGE for message in request.messages[known:])
+    rest = sum(_bound_of(message) for message in request.messages[known:])
     tools = sum(_size(function_of(tool)) + PER_MESSAGE for tool in request.tools)
     schema = _size(request.answer_schema) if request.answer_schema is not None else 0
     overhead = PER_TOOL_SET if request.tools or schema else 0
     return (request.known_tokens if known else 0) + rest + tools + schema + overhead
+
+
+def _bound_of(message: Message) -> int:
+    images = message.images if isinstance(message, UserMessage) else ()
+    words = message.model_copy(update={"images": ()}) if images else message
+    return _size(message_of(words)) + PER_MESSAGE + len(images) * PER_IMAGE
 
 
 def _size(value: object) -> int:

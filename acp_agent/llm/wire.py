@@ -5,7 +5,15 @@ import re
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-from acp_agent.domain.message import AssistantMessage, Message, SystemMessage, ToolCall, ToolMessage, UserMessage
+from acp_agent.domain.message import (
+    AssistantMessage,
+    Image,
+    Message,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
 from acp_agent.domain.ports import ModelRequest
 from acp_agent.domain.tool import ToolSpec
 
@@ -56,6 +64,8 @@ def messages_of(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
 def message_of(message: Message) -> dict[str, Any]:
     """One message as it travels; reasoning stays here."""
     match message:
+        case UserMessage(images=images) if images:
+            return {"role": "user", "content": [{"type": "text", "text": message.text}, *map(_picture, images)]}
         case SystemMessage() | UserMessage():
             return {"role": message.role, "content": message.text}
         case AssistantMessage(calls=()):
@@ -67,6 +77,20 @@ def message_of(message: Message) -> dict[str, Any]:
             return {"role": "tool", "tool_call_id": message.call_id, "content": message.text}
         case _:
             assert_never(message)
+
+
+def _picture(image: Image) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": f"data:{image.mime_type};base64,{image.data}"}}
+
+
+def without_images(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The conversation for a model that sees nothing; where pictures were, a note says so."""
+    return tuple(
+        UserMessage(text=f"{message.text}\n[{len(message.images)} images left out: this model sees none]")
+        if isinstance(message, UserMessage) and message.images
+        else message
+        for message in messages
+    )
 
 
 def _call_of(call: ToolCall) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from acp_agent.config.window_caps import window_caps
 from acp_agent.domain.budget import Limits, Spent
 from acp_agent.domain.errors import Refused, UsageError
 from acp_agent.domain.events import CancelAsked, Event
+from acp_agent.domain.message import Image
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.ports import Journal
 from acp_agent.domain.request import RunRequest, Workplace
@@ -79,7 +80,7 @@ class Conversations:
 
     async def _prompt(self, session: SessionState, text: str, turn: Turn, tell: Tell, person: Person) -> RunState:
         waits = await self._waits(session.session_id)
-        turn.run_id = run_id = waits.run_id if waits else await self._started(session, text)
+        turn.run_id = run_id = waits.run_id if waits else await self._started(session, text, turn.images)
         if turn.is_cancelled:
             await self.journal.note(run_id, [CancelAsked()], self.actor)
         elif waits:
@@ -103,10 +104,13 @@ class Conversations:
         else:
             await self.runner.answer(self.engine, waits.run_id, "deny", note=text, actor=self.actor)
 
-    async def _started(self, session: SessionState, text: str) -> str:
-        """A new run of the session, queued."""
+    async def _started(self, session: SessionState, text: str, images: tuple[Image, ...]) -> str:
+        """A new run of the session, queued. Raises UsageError for images that no model of the chain sees."""
         await self._close_interrupted(session.session_id)
-        request = await self.request(session, text)
+        request = (await self.request(session, text)).model_copy(update={"images": images})
+        if images and not self.models.see(request.models):
+            hint = "choose a model that does, or name those that see in config.toml: [providers.NAME] vision"
+            raise UsageError(f"{', '.join(request.models)}: is not known to see images", hint=hint)
         taken_up = await chosen_skill(text, request.skills)
         return await self.runner.start(request, self.actor, taken_up)
 

@@ -68,6 +68,10 @@ class Models:
         """Price and sizes of `provider/model`; None where the price is unknown."""
         return self.gateway.price(model)
 
+    def see(self, models: Sequence[str]) -> bool:
+        """Whether one of `models`, each `provider/model`, is known to see pictures."""
+        return any(map(self.gateway.sees, models))
+
     def _named(self) -> dict[str, tuple[str, ...]]:
         chain = self.named(flag=None, role="coder")
         return {"ACP_MODEL" if self.environ.get("ACP_MODEL") else "config.toml": chain} if chain else {}

@@ -12,7 +12,7 @@ from acp_agent.domain.approving import has_approved
 from acp_agent.domain.errors import Refused
 from acp_agent.domain.events import ApprovalAsked, Event, SessionChanged
 from acp_agent.domain.events_person import PlanProposed, QuestionAnswered, QuestionAsked
-from acp_agent.domain.message import Word
+from acp_agent.domain.message import Image, Word
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.ports import Journal
 from acp_agent.domain.question import answered, unanswered
@@ -75,12 +75,16 @@ class Person:
 
 
 class Turn:
-    """One prompt on its way: may be cancelled at any moment, also before its run exists and while a person is asked."""
+    """One prompt on its way: may be cancelled at any moment, also before its run exists and while a person is asked.
+
+    `images` came with it.
+    """
 
     def __init__(self) -> None:
         self.run_id: str | None = None
         self.is_cancelled = False
         self.asking: anyio.CancelScope | None = None
+        self.images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from acp_agent.surfaces.acp import params
 from acp_agent.surfaces.acp.call import Call, Client, Method, SessionUpdates
 from acp_agent.surfaces.acp.faults import AuthRequired, InvalidParams, NotFound
 from acp_agent.surfaces.acp.fields import Params
-from acp_agent.surfaces.acp.first import KEYS, SIGN_IN
+from acp_agent.surfaces.acp.first import KEYS, SIGN_IN, vision_flag
 from acp_agent.surfaces.acp.hands import files_of, terminal_of
 from acp_agent.surfaces.acp.options import (
     Choices,
@@ -38,6 +39,8 @@ from acp_agent.surfaces.acp.turn import TurnOnTheWire
 from acp_agent.surfaces.acp.turns import LiveTurn, Turns
 from acp_agent.surfaces.acp.updates import Narrator
 from acp_agent.tools.workbench import Workbench
+
+_log = logging.getLogger(__name__)
 
 ACTOR = "editor"
 PAGE = 50
@@ -299,11 +302,24 @@ class Agent:
         models = self.app.models
         table = self.app.settings.table
         chain = models.named(flag=None, role="coder")
-        if chain is not None:
-            return Choices(tuple(dict.fromkeys((*table.models, *chain))), self._roles(), chain[0])
-        found = await models.found()
-        listed = tuple(model for row in found.rows for model in row.models)
-        return Choices(tuple(dict.fromkeys((*table.models, *listed))), self._roles(), found.models[0])
+        if chain is None:
+            found = await models.found()
+            chain, listed = found.models, tuple(model for row in found.rows for model in row.models)
+        else:
+            listed = chain
+        await anyio.to_thread.run_sync(self._remember_vision, models.see(chain))
+        return Choices(tuple(dict.fromkeys((*table.models, *listed))), self._roles(), chain[0])
+
+    def _remember_vision(self, sees: bool) -> None:
+        """The next `initialize` is answered before anybody can look: it looks at this file."""
+        flag = Path(vision_flag(self.app.environ))
+        try:
+            if sees:
+                flag.touch()
+            else:
+                flag.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("%s cannot be changed: %s", flag, error.strerror)
 
     def _roles(self) -> tuple[str, ...]:
         return tuple(name for name in self.app.settings.table.roles if name != "coder")

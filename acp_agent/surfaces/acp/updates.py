@@ -19,7 +19,7 @@ from acp_agent.domain.events import (
     ToolStarted,
 )
 from acp_agent.domain.events_person import PlanApproved, PlanEdited, PlanProposed, QuestionAnswered, QuestionAsked
-from acp_agent.domain.message import ToolCall, Word
+from acp_agent.domain.message import Image, ToolCall, Word
 from acp_agent.domain.question import result_of, shown
 from acp_agent.domain.tool import PlanStep, ToolResult
 from acp_agent.domain.work_plan import plan_text
@@ -98,7 +98,8 @@ class Narrator:
         match event.data:
             case RunStarted(request=request):
                 said = request.said or request.prompt
-                return [_text("user_message_chunk", said, event.stream_id)] if self._replay else []
+                pictures = [_picture(image, event.stream_id) for image in request.images]
+                return [_text("user_message_chunk", said, event.stream_id), *pictures] if self._replay else []
             case ModelCalled(call_id=call_id):
                 self._message, self._told = call_id, {"text": "", "reasoning": ""}
                 return []
@@ -312,6 +313,11 @@ def _arguments(call: ToolCall) -> Any:
 
 def _text(kind: str, text: str, message_id: str) -> Update:
     return {"sessionUpdate": kind, "messageId": message_id, "content": {"type": "text", "text": text}}
+
+
+def _picture(image: Image, message_id: str) -> Update:
+    content = {"type": "image", "mimeType": image.mime_type, "data": image.data}
+    return {"sessionUpdate": "user_message_chunk", "messageId": message_id, "content": content}
 
 
 def _content(text: str) -> Update:
