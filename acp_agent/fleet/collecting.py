@@ -11,7 +11,7 @@ from pathlib import Path
 
 from acp_agent.config.paths import database_location, state_dir
 from acp_agent.store.scrub import scrub
-from acp_agent.tools.kept import KEPT_DAYS, ROOT_FILE
+from acp_agent.tools.kept import KEPT_DAYS, is_orphan
 
 DAY = 86_400.0
 _KINDS = (
@@ -71,7 +71,7 @@ def collect(environ: Mapping[str, str], now: float, days: float = KEPT_DAYS, *, 
 def _garbage(state: Path, old: float, yesterday: float) -> Iterator[Garbage]:
     for what, pattern, young in (*((*kind, old) for kind in _KINDS), *((*kind, yesterday) for kind in _OF_KILLED)):
         for path in sorted(state.glob(pattern)):
-            if not path.is_symlink() and (_touched(path) < young or _is_orphan(path)):
+            if not path.is_symlink() and (_touched(path) < young or is_orphan(path)):
                 yield Garbage(what, path, _size(path))
 
 
@@ -83,11 +83,6 @@ def _touched(path: Path) -> float:
     except OSError:
         # It goes away just now: then it is not ours to remove.
         return float("inf")
-
-
-def _is_orphan(folder: Path) -> bool:
-    root = folder / ROOT_FILE
-    return root.is_file() and not os.path.isdir(root.read_bytes())
 
 
 def _size(path: Path) -> int:

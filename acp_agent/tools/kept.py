@@ -104,7 +104,7 @@ def sweep(state: Path, now: float) -> None:
     stamp.touch()
     for folder in (state / "undo", state / "shadow"):
         for entry in os.scandir(folder) if folder.is_dir() else ():
-            if entry.is_dir(follow_symlinks=False) and (_is_old(entry, now) or _is_orphan(Path(entry.path))):
+            if entry.is_dir(follow_symlinks=False) and (_is_old(entry, now) or is_orphan(Path(entry.path))):
                 shutil.rmtree(entry.path, ignore_errors=True)
 
 
@@ -124,6 +124,7 @@ def _is_old(entry: "os.DirEntry[str]", now: float) -> bool:
     return now - entry.stat().st_mtime > KEPT_DAYS * _DAY
 
 
-def _is_orphan(folder: Path) -> bool:
+def is_orphan(folder: Path) -> bool:
+    """Whether `folder` is the shadow of a directory that is gone."""
     root = folder / ROOT_FILE
     return root.is_file() and not os.path.isdir(root.read_bytes())
