@@ -1,10 +1,12 @@
 """What a client puts into a prompt, as a model reads it."""
 
+import base64
 from collections.abc import Mapping
 
 import pytest
 
-from acp_agent.surfaces.acp.content import place, text_of
+from acp_agent.domain.message import Image
+from acp_agent.surfaces.acp.content import images_of, place, text_of
 from acp_agent.surfaces.acp.faults import InvalidParams
 from acp_agent.surfaces.acp.fields import parsed
 from acp_agent.surfaces.acp.params import ContentBlock, Prompt
@@ -27,11 +29,21 @@ def test_text_links_and_resources_keep_their_order() -> None:
     )
 
 
-def test_an_empty_prompt_and_an_image_are_refused() -> None:
-    image = {"type": "image", "data": "AA", "mimeType": "image/png"}
-    for blocks in (blocks_of(), blocks_of({"type": "text", "text": "  \n"}), blocks_of(image)):
+def test_an_empty_prompt_and_audio_are_refused() -> None:
+    audio = {"type": "audio", "data": "AA", "mimeType": "audio/wav"}
+    for blocks in (blocks_of(), blocks_of({"type": "text", "text": "  \n"}), blocks_of(audio)):
         with pytest.raises(InvalidParams):
             text_of(blocks, "/w")
+
+
+def test_a_picture_is_taken_apart_from_the_words_and_leaves_a_note_among_them() -> None:
+    data = base64.b64encode(b"\x89PNG\r\n\x1a\n and more").decode()
+    image = {"type": "image", "data": data, "mimeType": "image/png"}
+    blocks = blocks_of({"type": "text", "text": "look"}, image, {**image, "uri": "file:///w/a.png"})
+    assert text_of(blocks, "/w") == "look\n\n[image: image/png]\n\n[image: a.png]"
+    assert images_of(blocks) == (Image(mime_type="image/png", data=data),) * 2
+    with pytest.raises(InvalidParams):
+        images_of(blocks_of({**image, "mimeType": "image/gif"}))
 
 
 def test_uris_become_paths_only_where_they_are_files_of_this_machine() -> None:
