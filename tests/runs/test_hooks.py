@@ -256,7 +256,7 @@ async def test_hooks_run_in_the_sandbox_unless_their_owner_says_otherwise(
     scripts = tmp_path / "hooks"
     scripts.mkdir()
     (scripts / "check.sh").write_text('echo \'{"note": "from a script"}\'\n', encoding="utf-8")
-    config = hook("after_tool", f"touch {outside}") + hook("after_tool", f"sh {scripts}/check.sh")
+    config = hook("after_tool", f"touch {outside}; true") + hook("after_tool", f"sh {scripts}/check.sh")
     with ModelServer([Rule(turns=[READ, DONE])]) as server:
         async with open_agent(server, config) as app:
             _, events = await driven(app, request_in())

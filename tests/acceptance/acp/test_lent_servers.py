@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from acp_agent.testing.script import Rule, Step
 from tests.acceptance.acp.conftest import DeskOf
 from tests.acceptance.acp.desk import CONFIG, Desk
+from tests.acceptance.npm.client import wait_until
 from tests.tools.mcp.conftest import NOTES, ODD
 
 FIND = Step(tools=[("find_tools", {"query": "echo"})])
@@ -40,10 +42,16 @@ def notes_url(tmp_path: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     process = subprocess.Popen([sys.executable, str(NOTES), "http", str(port)], cwd=tmp_path)
     try:
+        wait_until(partial(_listens, port), "a server that listens")
         yield f"http://127.0.0.1:{port}/mcp"
     finally:
         process.kill()
         process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.bwrap
