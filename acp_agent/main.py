@@ -5,6 +5,10 @@ import gc
 import sys
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from acp_agent.config.listening import Listening
 
 _PLUGINS = "pydantic.plugin._loader"
 
@@ -16,7 +20,7 @@ def main() -> None:
         _serve_stdio()
     from acp_agent.surfaces.cli.entry import run_command_line
 
-    sys.exit(run_command_line(sys.argv[1:]))
+    sys.exit(run_command_line(sys.argv[1:], _serve_remotely))
 
 
 def serve() -> None:
@@ -29,7 +33,15 @@ def serve() -> None:
         _serve_stdio()
     from acp_agent.surfaces.cli.entry import run_command_line
 
-    sys.exit(run_command_line(["serve", *words]))
+    sys.exit(run_command_line(["serve", *words], _serve_remotely))
+
+
+def _serve_remotely(listening: "Listening") -> int:
+    """Speak the protocol, and what goes with it, at an address or a socket file; returns the exit code."""
+    from acp_agent.surfaces.acp.remote import run
+    from acp_agent.surfaces.rest.server import Server
+
+    return run(Server.at(listening).host)
 
 
 def _start_fast() -> None:

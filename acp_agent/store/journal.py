@@ -204,6 +204,14 @@ class StoredJournal:
 
         return await self._reader.ask(question)
 
+    async def run_counts(self) -> dict[str, int]:
+        """How many runs there are of each status."""
+
+        def question(connection: Connection) -> dict[str, int]:
+            return dict(connection.rows(sql.RUN_COUNTS, {"tenant": self._tenant}))
+
+        return await self._reader.ask(question)
+
     async def put(self, streams: "Sequence[Carried]") -> int:
         """Record streams of an export, all or none; returns the number of events. See `store.transfer.put`."""
         from acp_agent.store import transfer

@@ -188,6 +188,8 @@ OPEN_RUN_OF_BATCH = "SELECT 1 FROM acp_run WHERE batch_id = :id AND status <> 'e
 
 OPEN_RUNS = "SELECT COUNT(*) FROM acp_run WHERE tenant = :tenant AND status IN ('queued', 'running')"
 
+RUN_COUNTS = "SELECT status, COUNT(*) FROM acp_run WHERE tenant = :tenant GROUP BY status"
+
 NEW_SESSION = """
 INSERT INTO acp_session (id, tenant, cwd, title, deleted, created_at, updated_at)
 VALUES (:id, :tenant, :cwd, :title, FALSE, :now, :now) ON CONFLICT (id) DO UPDATE SET updated_at = :now"""

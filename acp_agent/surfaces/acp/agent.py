@@ -45,6 +45,8 @@ _log = logging.getLogger(__name__)
 ACTOR = "editor"
 PAGE = 50
 DEFAULT_WINDOW = 128_000
+RETURN = 1.0
+"""Seconds that a client which loads a session waits for the end of the connection that holds its turn."""
 
 
 @dataclass
@@ -111,7 +113,7 @@ class Agent:
         """Everything that was once told of the session, told again; then its options."""
         state = await self._state(asked.session_id, asked.cwd)
         await self._admit(asked.cwd, asked.additional_directories)
-        live = self._orphan(state.session_id)
+        live = await self._orphan(state.session_id, call.client)
         if live is not None:
             live.pause()
         narrator, told = await self._replay(state, call.session(state.session_id), live)
@@ -139,16 +141,19 @@ class Agent:
             cost = narrator.cost
         return narrator, seq
 
-    def _orphan(self, session_id: str) -> LiveTurn | None:
-        """The turn under way whose client is gone."""
+    async def _orphan(self, session_id: str, client: Client) -> LiveTurn | None:
+        """The turn under way whose client is gone. Of one that comes back, the end may be heard after the return."""
         live = self.turns.of(session_id)
-        return live if live is not None and live.is_orphaned else None
+        if live is not None and live.client is not client:
+            with anyio.move_on_after(RETURN):
+                await live.orphaned_or_over()
+        return live if live is not None and live.is_orphaned and not live.over.is_set() else None
 
     async def resume(self, asked: params.ResumeSession, call: Call) -> dict[str, Any]:
         """The session's options; nothing is told again."""
         state = await self._state(asked.session_id, asked.cwd)
         await self._admit(asked.cwd, asked.additional_directories)
-        if (live := self._orphan(state.session_id)) is not None:
+        if (live := await self._orphan(state.session_id, call.client)) is not None:
             live.take_over(call.client)
         await self._open(call, state, asked)
         return await self._setup(state)

@@ -31,7 +31,7 @@ class Method(Generic[P]):
 
 
 class Client:
-    """The other end of a connection: what it can do, and ways to reach it outside of any call."""
+    """The other end of a connection: what it can do, and ways to reach it besides calls; `left` once it is over."""
 
     def __init__(self, order: Order, asked: Asked, outbox: Outbox) -> None:
         self._order = order
@@ -39,6 +39,7 @@ class Client:
         self._outbox = outbox
         self.capabilities = Capabilities()
         self.info: ClientInfo | None = None
+        self.left = anyio.Event()
 
     def met(self, parameters: Initialize) -> None:
         """Remember what the client said of itself in `initialize`."""
@@ -48,7 +49,7 @@ class Client:
     @property
     def is_gone(self) -> bool:
         """Whether the connection is over: nobody hears or answers any more."""
-        return self._asked.is_gone
+        return self.left.is_set()
 
     def take_over(self, session_id: str) -> None:
         """A turn of that session, which another client asked for, is told here from now on, until `let_go`."""

@@ -103,7 +103,7 @@ class Connection:
         self._settled = anyio.Event()
         self._group: TaskGroup | None = None
         self.client = Client(self._order, self._asked, self._outbox)
-        self.over = anyio.Event()
+        self.over = self.client.left
         if initialized is not None:
             self.client.met(parsed(Initialize, initialized))
 

@@ -46,6 +46,17 @@ class LiveTurn:
         """Whether the client it is told to is gone."""
         return self._client.is_gone
 
+    async def orphaned_or_over(self) -> None:
+        """Wait for the end of the turn, or of the connection it is told to."""
+        async with anyio.create_task_group() as group:
+
+            async def end_after(event: anyio.Event) -> None:
+                await event.wait()
+                group.cancel_scope.cancel()
+
+            group.start_soon(end_after, self.over)
+            group.start_soon(end_after, self._client.left)
+
     @property
     def holder(self) -> str:
         """The client whose turn it is, in words."""
@@ -111,6 +122,9 @@ class LiveTurn:
                 if event.seq > told:
                     self._say(narrator.fact(event))
             self._say(narrator.catch_up(before))
+        if self.over.is_set():
+            # It came to its end while the record was read.
+            client.let_go(self.session_id)
 
     def end(self) -> None:
         """It is over."""

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,15 +14,21 @@ from acp_agent.domain.errors import AcpAgentError, ExitCode
 from acp_agent.surfaces.cli.group import ReaderGone
 from acp_agent.surfaces.cli.text import one_line
 
+if TYPE_CHECKING:
+    from acp_agent.surfaces.cli.serve import Serve
 
-def run_command_line(arguments: Sequence[str]) -> int:
-    """Run `acp` with `arguments`; returns the exit code. Shows no traceback unless `--debug` is among them."""
+
+def run_command_line(arguments: Sequence[str], serve: "Serve | None" = None) -> int:
+    """Run `acp` with `arguments`; returns the exit code. Shows no traceback unless `--debug` is among them.
+
+    `serve` is what serves at an address: other surfaces than this one, which only whoever calls us knows.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
         with _terminable():
-            code = _invoke(arguments)
+            code = _invoke(arguments, serve)
             sys.stdout.flush()
             return code
     except (BrokenPipeError, ReaderGone):
@@ -32,11 +39,11 @@ def run_command_line(arguments: Sequence[str]) -> int:
         return _report(_root_of(error), debug="--debug" in arguments)
 
 
-def _invoke(arguments: Sequence[str]) -> int:
+def _invoke(arguments: Sequence[str], serve: "Serve | None") -> int:
     from acp_agent.surfaces.cli.root import acp
 
     try:
-        result = acp.main(list(arguments), prog_name="acp", standalone_mode=False)
+        result = acp.main(list(arguments), prog_name="acp", standalone_mode=False, obj=serve)
     except BaseExceptionGroup as group:
         raise _root_of(group) from group
     return int(result) if isinstance(result, int) else int(ExitCode.OK)
