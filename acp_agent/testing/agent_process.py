@@ -23,6 +23,7 @@ class AgentProcess:
         self.marker = marker
         self.started = started
         self._errors = bytearray()
+        self._more_errors = asyncio.Event()
         self._drain = asyncio.create_task(self._drain_errors())
 
     @classmethod
@@ -55,6 +56,14 @@ class AgentProcess:
         """What it wrote to stderr so far."""
         return self._errors.decode("utf-8", "replace")
 
+    async def said(self, text: str, within: float = 60.0) -> None:
+        """Wait until it has written `text` to stderr. Raises TimeoutError, and AssertionError when it ends before."""
+        async with asyncio.timeout(within):
+            while text not in self.errors:
+                assert not self._drain.done(), f"it ended without saying {text!r}: {self.errors[-3000:]}"
+                self._more_errors.clear()
+                await self._more_errors.wait()
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the agent alone, not to what it started; nothing when it has ended."""
         if self.process.returncode is None:
@@ -85,3 +94,5 @@ class AgentProcess:
         assert self.process.stderr is not None
         while data := await self.process.stderr.read(65536):
             self._errors += data
+            self._more_errors.set()
+        self._more_errors.set()

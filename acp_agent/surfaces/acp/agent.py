@@ -36,7 +36,7 @@ from acp_agent.surfaces.acp.options import (
 from acp_agent.surfaces.acp.servers import servers_of
 from acp_agent.surfaces.acp.slash import Offer, Slash, command_in
 from acp_agent.surfaces.acp.turn import TurnOnTheWire
-from acp_agent.surfaces.acp.turns import LiveTurn, Turns
+from acp_agent.surfaces.acp.turns import LiveTurn, Told, Turns
 from acp_agent.surfaces.acp.updates import Narrator
 from acp_agent.tools.workbench import Workbench
 
@@ -116,18 +116,16 @@ class Agent:
         live = await self._orphan(state.session_id, call.client)
         if live is not None:
             live.pause()
-        narrator, told = await self._replay(state, call.session(state.session_id), live)
+        told = await self._replay(state, call.session(state.session_id), live)
         if live is not None:
-            live.take_over(call.client, narrator, told)
+            live.take_over(call.client, told)
         await self._open(call, state, asked)
         return await self._setup(state)
 
-    async def _replay(
-        self, state: SessionState, updates: SessionUpdates, live: LiveTurn | None
-    ) -> tuple[Narrator | None, int]:
-        """Tell the record again; the narrator of the last run, and the last fact of it that was told."""
+    async def _replay(self, state: SessionState, updates: SessionUpdates, live: LiveTurn | None) -> Told | None:
+        """Tell the record again; how far that came in its last run."""
         cost: float | None = 0.0
-        narrator, seq = None, 0
+        told: Told | None = None
         for run_id in await self.app.sessions.runs(state.session_id):
             narrator, seq = Narrator(state.cwd, self._window, cost, replay=True), 0
             for event in await self.app.journal.events(run_id):
@@ -139,7 +137,8 @@ class Agent:
                 for update in narrator.close():
                     updates.update(update)
             cost = narrator.cost
-        return narrator, seq
+            told = Told(run_id, seq, narrator)
+        return told
 
     async def _orphan(self, session_id: str, client: Client) -> LiveTurn | None:
         """The turn under way whose client is gone. Of one that comes back, the end may be heard after the return."""

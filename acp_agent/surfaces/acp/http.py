@@ -100,7 +100,7 @@ class HttpProfile:
             return
         if not transport.knows(session_id) and not await self._guests.knows_session(session_id):
             raise Refusal(404, "there is no such session")
-        await _pump(await transport.session(session_id), receive, send)
+        await _pump(transport.session(session_id), receive, send)
 
     async def _delete(self, scope: Scope, send: Send) -> None:
         transport = self._connection(scope)

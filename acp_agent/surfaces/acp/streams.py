@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import anyio
 
 from acp_agent.surfaces.acp.framing import Oversized
-from acp_agent.surfaces.acp.routes import Route, Routes
+from acp_agent.surfaces.acp.routes import Route, Routes, session_of
 from acp_agent.surfaces.acp.rpc import Notification, Request, Response
 
 _MOST_WAITING = 4 * 1024 * 1024
@@ -21,11 +21,10 @@ class Stream:
     def __init__(self) -> None:
         self.weight = 0
         self.opened = anyio.Event()
+        self.is_read = False
         self._waiting: deque[bytes] = deque()
         self._changed = anyio.Event()
         self._reader = 0
-        self._is_read = False
-        self._delivering = False
         self._ended = False
 
     def put(self, message: bytes) -> None:
@@ -42,24 +41,20 @@ class Stream:
     def open(self) -> int:
         """A reader begins; the one before it is given nothing more. Returns its number."""
         self._reader += 1
-        self._is_read, self._delivering = True, False
+        self.is_read = True
         self.opened.set()
         self._wake()
         return self._reader
 
     def leave(self, reader: int) -> bool:
         """A reader is gone; whether it was the one that counts."""
-        if reader != self._reader or not self._is_read:
+        if reader != self._reader or not self.is_read:
             return False
-        self._is_read = self._delivering = False
-        self._wake()
+        self.is_read = False
         return True
 
     async def batch(self, reader: int) -> list[bytes]:
         """What comes next, at least one message; an empty list is the end, or another reader has come."""
-        if reader == self._reader:
-            self._delivering = False
-            self._wake()
         while reader == self._reader:
             if self._waiting:
                 return self._taken()
@@ -67,11 +62,6 @@ class Stream:
                 break
             await self._changed.wait()
         return []
-
-    async def delivered(self) -> None:
-        """Wait until the reader has taken everything; at once where there is none."""
-        while self._is_read and not self._ended and (self._waiting or self._delivering):
-            await self._changed.wait()
 
     async def change(self) -> None:
         """Wait for something to come, or to be taken."""
@@ -84,7 +74,6 @@ class Stream:
             taken.append(message)
             size += len(message)
         self.weight -= size
-        self._delivering = True
         self._wake()
         return taken
 
@@ -94,11 +83,7 @@ class Stream:
 
 
 class StreamTransport:
-    """One connection. `stream` is its own; a session's is made when the session is, or when it is opened to be read.
-
-    What is said of a session that has no stream goes to the connection's, so that everything of a `session/load` comes
-    in one order to a client that opens the session's stream later.
-    """
+    """One connection. `stream` is its own; a session's is made when the session is, or when it is opened to be read."""
 
     def __init__(self) -> None:
         self.stream = Stream()
@@ -118,7 +103,9 @@ class StreamTransport:
 
     def post(self, line: bytes, message: Request | Notification | Response) -> None:
         """What a client posted: `line`, which is `message`."""
-        self.routes.heard(message)
+        session_id = None if isinstance(message, Response) else session_of(message)
+        stream = self._sessions.get(session_id) if session_id is not None else None
+        self.routes.heard(message, stream is not None and stream.is_read)
         self._posted.append(line)
         self._weight += len(line)
         self._more.set()
@@ -144,13 +131,12 @@ class StreamTransport:
         """Whether the connection has opened that session, or reads of it."""
         return session_id in self.routes.known or session_id in self._sessions
 
-    async def session(self, session_id: str) -> Stream:
-        """The stream of a session, from now on. Waits until what was said of it before is delivered."""
+    def session(self, session_id: str) -> Stream:
+        """The stream of a session, from now on."""
         if session_id not in self._sessions:
             stream = self._sessions[session_id] = Stream()
             if self._ended:
                 stream.end()
-            await self.stream.delivered()
         return self._sessions[session_id]
 
     async def receive(self) -> list[bytes | Oversized]:
@@ -174,8 +160,6 @@ class StreamTransport:
     async def _put(self, route: Route, message: bytes) -> None:
         if route.makes is not None:
             self._sessions.setdefault(route.makes, Stream())
-        if route.after is not None and route.after in self._sessions:
-            await self._sessions[route.after].delivered()
         stream = self.stream if route.session_id is None else self._sessions.get(route.session_id, self.stream)
         while self._waiting_in_all() >= _MOST_WAITING and not self._ended:
             await self._some_change()

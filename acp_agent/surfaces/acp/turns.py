@@ -6,6 +6,7 @@ loads or resumes the session hears the rest of it and is asked what is still to 
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -23,6 +24,15 @@ from acp_agent.surfaces.acp.updates import Narrator
 Result = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How far the record was told to somebody: up to the fact `seq` of a run, by `narrator`."""
+
+    run_id: str
+    seq: int
+    narrator: Narrator
+
+
 class LiveTurn:
     """One turn under way. It is told to one client at a time: the one that asked for it, or who took it over."""
 
@@ -35,7 +45,9 @@ class LiveTurn:
         self._client = call.client
         self._moved = anyio.Event()
         self.was_taken_over = False
-        self._missed: list[Event] | None = None
+        self._heard = 0
+        self._missed: list[tuple[Event | Word, list[Result]]] | None = None
+        self._next: Told | None = None
 
     def is_held_by(self, client: Client) -> bool:
         """Whether `client` may speak for it: whose turn it is, or anybody once that one is gone."""
@@ -67,10 +79,14 @@ class LiveTurn:
         """Say what an editor is shown of a fact or a word."""
         assert self.narrator is not None
         updates = [self.narrator.word(item)] if isinstance(item, Word) else self.narrator.fact(item)
-        if self._missed is None:
+        if isinstance(item, Event):
+            self._heard = item.seq
+        if self._missed is not None:
+            self._missed.append((item, updates))
+        elif self._next is None:
             self._say(updates)
-        elif isinstance(item, Event):
-            self._missed.append(item)
+        elif self._heard >= self._next.seq:
+            self._go_on_from(self._next)
 
     @property
     def client(self) -> Client:
@@ -107,21 +123,27 @@ class LiveTurn:
         """Say nothing while somebody reads the record, from which it is told to them first."""
         self._missed = []
 
-    def take_over(self, client: Client, narrator: Narrator | None = None, told: int = 0) -> None:
-        """From now on tell `client`, to whom `narrator` told the facts up to `told` (None: nothing)."""
-        missed, before, self._missed = self._missed or [], self.narrator, None
+    def take_over(self, client: Client, told: "Told | None" = None) -> None:
+        """From now on tell `client`, who was `told` of the record (None: nothing) while nothing was said here."""
+        missed, self._missed, self._next = self._missed or [], None, None
         if self._client is not client:
             client.take_over(self.session_id)
         self._audience = self._client = client
         self.was_taken_over = True
         moved, self._moved = self._moved, anyio.Event()
         moved.set()
-        if narrator is not None and before is not None:
-            self.narrator = narrator
-            for event in missed:
-                if event.seq > told:
-                    self._say(narrator.fact(event))
-            self._say(narrator.catch_up(before))
+        if told is None or told.run_id != self.turn.run_id or self.narrator is None:
+            # What was told ends before this run begins.
+            for _, updates in missed:
+                self._say(updates)
+        elif self._heard >= told.seq:
+            later = [item for item, _ in missed if isinstance(item, Event) and item.seq > told.seq]
+            for event in later:
+                self._say(told.narrator.fact(event))
+            self._go_on_from(told)
+        else:
+            # The record was ahead of what is heard here: words and facts up to there have been told.
+            self._next = told
         if self.over.is_set():
             # It came to its end while the record was read.
             client.let_go(self.session_id)
@@ -130,6 +152,11 @@ class LiveTurn:
         """It is over."""
         self._client.let_go(self.session_id)
         self.over.set()
+
+    def _go_on_from(self, told: "Told") -> None:
+        assert self.narrator is not None
+        before, self.narrator, self._next = self.narrator, told.narrator, None
+        self._say(told.narrator.catch_up(before))
 
     def _say(self, updates: list[Result]) -> None:
         for update in updates:

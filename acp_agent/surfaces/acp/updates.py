@@ -163,8 +163,8 @@ class Narrator:
         self._cost = None if cost is None or self._cost is None else self._cost + cost
 
     def _untold(self, kind: str, whole: str) -> str:
-        """What of a reply the words have not told: a slow reader may have lost some."""
-        told = self._told[kind]
+        """What of a reply the words have not told: a slow reader may have lost some. From then on all of it is told."""
+        told, self._told[kind] = self._told[kind], whole
         if whole.startswith(told):
             return whole[len(told) :]
         self._message += "-whole"
