@@ -1,4 +1,4 @@
-"""What a connection needs of whatever carries its messages: descriptors today, HTTP and WebSocket by the same shape."""
+"""What a connection needs of whatever carries its messages: descriptors, event streams over HTTP, WebSockets."""
 
 from collections.abc import Sequence
 from typing import Protocol

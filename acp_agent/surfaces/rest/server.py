@@ -70,12 +70,8 @@ class Server:
             "/readyz": Route(site.ready, None),
         }
         guard = Guard(self.listening, Tokens(app.environ, self.token), routes)
-        server = _Uvicorn(_config(guard), self._announce)
         try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(_exit_once, stopped, server)
-                await server.serve(self.sockets)
-                group.cancel_scope.cancel()
+            await serve(guard, self.sockets, stopped, self._announce)
         finally:
             if self.listening.unix is not None:
                 self.listening.unix.unlink(missing_ok=True)
@@ -97,6 +93,17 @@ class Server:
                 f'  curl -s {option}-H "Authorization: Bearer {token}" {base}/metrics\n'
             )
         sys.stderr.flush()
+
+
+async def serve(
+    guard: Guard, sockets: list[socket.socket], stopped: anyio.Event, started: Callable[[], None]
+) -> None:
+    """Answer at `sockets` until `stopped`, and close them; calls `started` once it does."""
+    server = _Uvicorn(_config(guard), started)
+    async with anyio.create_task_group() as group:
+        group.start_soon(_exit_once, stopped, server)
+        await server.serve(sockets)
+        group.cancel_scope.cancel()
 
 
 def _config(guard: Guard) -> uvicorn.Config:
