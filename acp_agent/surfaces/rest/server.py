@@ -95,9 +95,7 @@ class Server:
         sys.stderr.flush()
 
 
-async def serve(
-    guard: Guard, sockets: list[socket.socket], stopped: anyio.Event, started: Callable[[], None]
-) -> None:
+async def serve(guard: Guard, sockets: list[socket.socket], stopped: anyio.Event, started: Callable[[], None]) -> None:
     """Answer at `sockets` until `stopped`, and close them; calls `started` once it does."""
     server = _Uvicorn(_config(guard), started)
     async with anyio.create_task_group() as group:

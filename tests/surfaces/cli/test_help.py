@@ -31,7 +31,8 @@ Commands:
   loop        Work towards a goal in many checked iterations.
   schedule    Let loops run at their times, by systemd, launchd or cron.
   chat        Talk to the agent in a directory, in the terminal.
-  serve       Be the agent of an editor, over stdin and stdout.
+  serve       Be the agent of an editor, over stdin and stdout or HTTP.
+  token       Give tokens of acp serve --http to others: add, ls, rm.
   ps          List batches and runs.
   show        Show one run or batch: status, next action, result.
   logs        Print what happened, one line per event.

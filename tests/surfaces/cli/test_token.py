@@ -36,6 +36,7 @@ def test_wrong_words_are_told_in_one_line(acp: Acp) -> None:
     ):
         told = acp(*words)
         assert (told.code, said in told.stderr.splitlines()[0]) == (2, True), told.stderr
+    assert acp("token", "add", "phone").code == 0
     (state_dir(os.environ) / "tokens.json").write_text("[{}]")
     broken = acp("token", "ls")
     assert broken.code == 2 and "is not what acp token writes" in broken.stderr
