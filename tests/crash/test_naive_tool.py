@@ -17,7 +17,7 @@ description = "Append a line to a log."
 risk = 1
 repeatable = {repeatable}
 parameters = "line: str"
-command = ["sh", "-c", "echo $1 >> {log}; test -e $1.seen || {{ touch $1.seen; exec sleep 600; }}", "{name}", "{{line}}"]
+command = ["sh", "-c", "echo $1 >> {log}; test -e $1.seen || {{ touch $1.seen; exec sleep 600; }}", "sh", "{{line}}"]
 """
 TOOLS = "".join(
     TOOL.format(name=name, repeatable=repeatable, log=EFFECTS)
