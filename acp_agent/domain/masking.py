@@ -15,11 +15,14 @@ _WORDS = frozenset({"prompt", "title", "instructions", "role_prompt"})
 """What of a request is for the model to read; all else of it is acted on by us."""
 
 
-def masked_fact(fact: Fact, redact: Redactor) -> Fact:
-    """`fact` without secrets. Raises UsageError for one that says where or what to work and cannot do without."""
+def masked_fact(fact: Fact, redact: Redactor, text: str | None = None) -> Fact:
+    """`fact` without secrets; itself where it has none. `text` is its JSON, where that is known.
+
+    Raises UsageError for one that says where or what to work and cannot do without.
+    """
     if isinstance(fact, RunStarted) and fact.request.images:
         return _apart_from_images(fact, redact)
-    if not redact.finds(fact.model_dump_json()):
+    if not redact.finds(fact.model_dump_json() if text is None else text):
         return fact
     told = fact.model_dump(mode="json")
     shown = _masked(told, redact)

@@ -199,14 +199,6 @@ def _parts_of_heads() -> dict[str, tuple[tuple[str, ...], tuple[tuple[str, str],
 
 
 _BY_HEAD = _by_head()
-_HEADS_BY_THREE = {head[:3]: tuple(one for one in _BY_HEAD if one[:3] == head[:3]) for head in _BY_HEAD}
-_HEAD_BEGINS = re.compile(
-    "".join(
-        f"[{''.join(re.escape(one) for one in sorted(set(those)))}]" for those in zip(*_HEADS_BY_THREE, strict=True)
-    )
-)
-_SHORT = 256
-"""Characters up to which it is cheaper to look at each place for the heads than for each head at all places."""
 _PARTS = _parts_of_heads()
 LONGEST = max(len(shape.head) + sum(run.most for run in shape.runs) for shape in SHAPES)
 """Characters of the longest match."""
@@ -239,16 +231,9 @@ def _matches(text: str, heads: Iterable[tuple[Shape, int]]) -> Iterator[Span]:
 
 def _heads(text: str, start: int) -> Iterator[tuple[Shape, int]]:
     """Every head in `text` from `start` on, as the beginning of each shape that has it."""
-    if len(text) - start <= _SHORT:
-        places = (
-            (head, at)
-            for at in begins(_HEAD_BEGINS, text, start)
-            for head in _HEADS_BY_THREE.get(text[at : at + 3], ())
-        )
-        found = ((head, at) for head, at in places if text.startswith(head, at))
-    else:
-        found = ((head, at) for head in _BY_HEAD for at in _places(text, head, start))
-    return ((shape, at) for head, at in found for shape in _BY_HEAD[head])
+    # Most texts have no head at all: that is seen before anything is made to look for places.
+    there = [head for head in _BY_HEAD if head in text]
+    return ((shape, at) for head in there for at in _places(text, head, start) for shape in _BY_HEAD[head])
 
 
 def begins(pattern: re.Pattern[str], text: str, start: int) -> Iterator[int]:

@@ -59,8 +59,12 @@ class Draft:
     @classmethod
     def of(cls, facts: Sequence[Fact], redact: Redactor = PLAIN) -> "tuple[Draft, ...]":
         """A draft of each fact, without secrets."""
-        shown = [masked_fact(fact, redact) for fact in facts]
-        return tuple(cls(fact, fact.model_dump_json()) for fact in shown)
+        return tuple(cls._of(fact, fact.model_dump_json(), redact) for fact in facts)
+
+    @classmethod
+    def _of(cls, fact: Fact, text: str, redact: Redactor) -> "Draft":
+        shown = masked_fact(fact, redact, text)
+        return cls(shown, text if shown is fact else shown.model_dump_json())
 
 
 @dataclass(frozen=True)
@@ -94,12 +98,12 @@ def open_stream(transaction: Transaction, tenant: str, opening: Opening, actor: 
 
 def is_held(transaction: Transaction, tenant: str) -> bool:
     """Whether a person stopped everything."""
-    return bool(transaction.rows(sql.HOLD_FACTS, tenant=tenant))
+    return bool(transaction.asked(sql.HOLD_FACTS, tenant=tenant))
 
 
 def refuse_held(transaction: Transaction, tenant: str) -> None:
     """Nothing begins while a hold is on. Raises Held."""
-    if (held := hold_of(transaction.rows(sql.HOLD_FACTS, tenant=tenant))) is not None:
+    if (held := hold_of(transaction.asked(sql.HOLD_FACTS, tenant=tenant))) is not None:
         raise Held(held.what, hint=LIFT)
 
 
@@ -218,6 +222,8 @@ def _record(
         events.append(
             Event(stream_id=stream_id, seq=seq, ts=transaction.now, data=draft.fact, tenant=tenant, actor=actor)
         )
+    if stream_id == HOLD:
+        transaction.forget()
     _follow(transaction, tenant, stream_id, [draft.fact for draft in drafts])
     return events
 
@@ -246,12 +252,15 @@ def _follow(transaction: Transaction, tenant: str, stream_id: str, facts: Sequen
 def _follow_run(transaction: Transaction, stream_id: str, facts: Sequence[Fact]) -> None:
     columns = summary.run_columns(facts, transaction.now)
     # A cancellation that the driver had not seen when it parked the run must not wait for an answer.
-    if columns["waiting_for"] not in (None, "", "crash_loop") and transaction.row(sql.CANCELLATION, id=stream_id):
+    if columns.get("waiting_for") not in (None, "", "crash_loop") and transaction.row(sql.CANCELLATION, id=stream_id):
         columns |= summary.queued_again()
-    if columns["status"] == "waiting" and transaction.row(sql.HANDED, id=stream_id) == ("taken",):
+    if columns.get("status") == "waiting" and transaction.row(sql.HANDED, id=stream_id) == ("taken",):
         # What it waits for now, it waits for once the person has given it back.
         columns["status"] = "paused"
-    transaction.rows(sql.CHANGE_RUN, id=stream_id, now=transaction.now, **columns)
+    if columns.keys() <= summary.GOING_ON.keys():
+        transaction.rows(sql.RUN_GOES_ON, id=stream_id, now=transaction.now, **{**summary.GOING_ON, **columns})
+    else:
+        _change_run(transaction, stream_id, columns)
     if any(isinstance(fact, GivenBack) for fact in facts):
         transaction.rows(sql.GIVE_BACK, id=stream_id, now=transaction.now)
 

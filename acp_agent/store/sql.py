@@ -160,6 +160,20 @@ UPDATE acp_run SET
     ended_at = COALESCE(:ended_at, ended_at)
 WHERE id = :id"""
 
+RUN_GOES_ON = """
+UPDATE acp_run SET
+    model = COALESCE(:model, model),
+    steps = steps + :steps,
+    tool_calls = tool_calls + :tool_calls,
+    tokens_in = tokens_in + :tokens_in,
+    tokens_out = tokens_out + :tokens_out,
+    cost = cost + :cost,
+    last_type = COALESCE(:last_type, last_type),
+    last_text = COALESCE(:last_text, last_text),
+    updated_at = :now
+WHERE id = :id"""
+"""What most facts change: a third of the work, and no index of the table has any of it."""
+
 RUN_IS_DRIVEN = "UPDATE acp_run SET status = 'running', updated_at = :now WHERE id = :id"
 
 GIVE_BACK = """

@@ -63,16 +63,24 @@ UNCHANGED: Mapping[str, Value] = MappingProxyType(
     }
 )
 """The parameters of `sql.CHANGE_RUN` that change nothing: None keeps a column, "" clears `waiting_for`, numbers add."""
+GOING_ON: Mapping[str, Value] = MappingProxyType(
+    {
+        name: UNCHANGED[name]
+        for name in ("model", "steps", "tool_calls", "tokens_in", "tokens_out", "cost", "last_type", "last_text")
+    }
+)
+"""Those of `sql.RUN_GOES_ON`."""
 
 
 def run_columns(facts: Iterable[Fact], now: float) -> Columns:
-    """The parameters of `sql.CHANGE_RUN` for `facts` together, recorded at `now`."""
-    columns: Columns = dict(UNCHANGED)
+    """What `facts` together, recorded at `now`, change of the parameters of `sql.CHANGE_RUN`."""
+    columns: Columns = {}
     for fact in facts:
         if isinstance(fact, LateResult):
             continue
         columns["last_type"] = fact.type
-        columns["last_text"] = phrase(fact) or columns["last_text"]
+        if text := phrase(fact):
+            columns["last_text"] = text
         columns |= (
             _spent(columns, fact) if isinstance(fact, ModelReplied | ModelFailed | ToolStarted) else _lived(fact, now)
         )
@@ -107,7 +115,7 @@ def _spent(columns: Columns, fact: ModelReplied | ModelFailed | ToolStarted) -> 
 
 def _added(columns: Columns, **amounts: float) -> Columns:
     return {
-        name: amount + float(columns[name] or 0) if name == "cost" else int(amount) + int(columns[name] or 0)
+        name: amount + float(columns.get(name) or 0) if name == "cost" else int(amount) + int(columns.get(name) or 0)
         for name, amount in amounts.items()
     }
 

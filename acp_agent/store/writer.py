@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 import anyio.to_thread
@@ -30,6 +30,7 @@ class Transaction:
     connection: Connection
     now: float
     chain: Chain
+    _answers: dict[str, list[Row]] = field(default_factory=dict)
 
     def rows(self, statement: str, **values: Any) -> list[Row]:
         """Run one statement of `store.sql` to its end."""
@@ -39,6 +40,17 @@ class Transaction:
         """The first row of `rows`."""
         found = self.rows(statement, **values)
         return found[0] if found else None
+
+    def asked(self, statement: str, **values: Any) -> list[Row]:
+        """The same as `rows` of what changes in a group only where `forget` is called: asked once."""
+        key = f"{statement}{values}"
+        if key not in self._answers:
+            self._answers[key] = self.rows(statement, **values)
+        return self._answers[key]
+
+    def forget(self) -> None:
+        """What was `asked` may have changed."""
+        self._answers.clear()
 
     def announce(self) -> None:
         """Tell other processes, with the commit, that there is something for them to look at."""
@@ -219,6 +231,7 @@ class Writer:
         except Exception as error:
             self._connection.rows("ROLLBACK TO operation")
             transaction.chain.restore(marked)
+            transaction.forget()
             outcome = error
         self._connection.rows("RELEASE operation")
         return outcome
