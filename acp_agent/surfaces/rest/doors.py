@@ -138,6 +138,13 @@ class DoorProtocol(H11Protocol):
 class SocketProtocol(WebSocketsSansIOProtocol):
     """A WebSocket, which began as a request at the door."""
 
+    async def send(self, message: Any) -> None:
+        """Something for the client."""
+        await super().send(message)
+        if self.initial_response is not None:
+            # It was refused, with all that belongs to it: else a line of the log says that something is missing.
+            self.handshake_complete = True
+
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
         self.app_state["visitor"].leave()

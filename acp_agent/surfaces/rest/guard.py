@@ -52,6 +52,9 @@ class Guard:
             await route.application(scope, receive, send)
 
     def _admitted(self, scope: Scope) -> Route:
+        if headers_of(scope, b"transfer-encoding") and headers_of(scope, b"content-length"):
+            # A proxy in front may take the other one for the end of it, and what follows for another's request.
+            raise Refused(400, "a body has either a Content-Length or a Transfer-Encoding")
         self._check_host(headers_of(scope, b"host"))
         if any(origin not in self._origins for origin in headers_of(scope, b"origin")):
             raise Refused(403, "this Origin is not served: no page of another site may speak to the agent")

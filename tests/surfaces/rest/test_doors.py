@@ -123,6 +123,37 @@ async def test_two_hosts_or_two_tokens_are_none(tmp_path: Path) -> None:
             writer.close()
 
 
+async def test_a_body_with_two_lengths_ends_the_connection(tmp_path: Path) -> None:
+    async with served(tmp_path) as place:
+        head = f"POST /all HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+        lengths = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        reader, writer = await place.raw(f"{head}{lengths}GET /well HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        said = await end_of(reader)
+        assert (said.split()[1], said.count(b"HTTP/1.1 ")) == (b"400", 1)
+        writer.close()
+
+
+async def test_a_socket_that_is_refused_is_told_why_and_says_nothing_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    upgrade = (
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nHost: localhost\r\n"
+    )
+    known = f"Authorization: Bearer {TOKEN}\r\n"
+    async with served(tmp_path) as place:
+        for path, headers, status in (
+            ("/all", "", b"401"),
+            ("/all", f"{known}Origin: http://localhost\r\n", b"403"),
+            ("/read", known, b"404"),
+            ("/well", "", b"404"),
+        ):
+            reader, writer = await place.raw(f"GET {path} HTTP/1.1\r\n{upgrade}{headers}\r\n".encode())
+            assert (await end_of(reader)).split()[1] == status
+            writer.close()
+    assert [record.message for record in caplog.records if record.levelname in ("ERROR", "WARNING")] == []
+
+
 async def test_a_proxy_in_front_is_known_by_its_name(tmp_path: Path) -> None:
     async with served(tmp_path, "agent.example.org") as place, place.client() as client:
         for headers, status in (
