@@ -3,6 +3,7 @@
 A prompt becomes a run, its approvals are asked, its facts and words told.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from acp_agent.config.window_caps import window_caps
 from acp_agent.domain.budget import Limits, Spent
 from acp_agent.domain.errors import Refused, UsageError
 from acp_agent.domain.events import CancelAsked, Event
-from acp_agent.domain.message import Image
+from acp_agent.domain.message import Image, Word
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.ports import Journal
 from acp_agent.domain.request import RunRequest, Workplace
@@ -90,6 +91,26 @@ class Conversations:
                 group.start_soon(_forward, subscription, tell, waits.seq if waits else 0)
                 state = await self._people.drive(session.session_id, turn, run_id, person)
                 subscription.close()
+        return state
+
+    async def go_on(self, run_id: str, on_event: Callable[[Event], None]) -> RunState:
+        """Drive a run that a process left, or that has its answer now, until it ends or waits.
+
+        Raises Refused while another process works on its session, or where there is nothing to drive.
+        """
+        state = await self.runner.state(run_id)
+        assert state.request is not None
+
+        def tell(item: Event | Word) -> None:
+            if isinstance(item, Event):
+                on_event(item)
+
+        async with self.engine.hold(state.request.session_id):
+            with self.bus.subscribe(run_id) as subscription:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(_forward, subscription, tell, state.seq)
+                    state = await self.engine.drive(run_id)
+                    subscription.close()
         return state
 
     async def left_open(self, session_id: str) -> frozenset[str]:

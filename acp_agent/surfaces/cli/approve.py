@@ -12,14 +12,14 @@ import click
 
 from acp_agent.config.paths import database_location
 from acp_agent.config.person import person_name
-from acp_agent.domain.errors import ExitCode, NothingSelected, UsageError
+from acp_agent.domain.errors import ExitCode, NothingSelected, Refused, UsageError
 from acp_agent.fleet.view import Row
 from acp_agent.store.reads import Reads
 from acp_agent.surfaces.cli import complete, options
 from acp_agent.surfaces.cli.formats import age
 from acp_agent.surfaces.cli.grid import Grid, is_terminal, names_of, painted
 from acp_agent.surfaces.cli.group import Command
-from acp_agent.surfaces.cli.records import Found, Records, open_records
+from acp_agent.surfaces.cli.records import Found, Records, is_turn, open_records
 from acp_agent.surfaces.cli.report import ANSWERABLE, answer_command, question, reference
 from acp_agent.surfaces.cli.text import one_line
 
@@ -230,6 +230,23 @@ async def _recorded(app: "App", row: Row, answer: "Decision | Words", note: str)
     return answer
 
 
+def _driven_as(found: Found) -> str | None:
+    """The batch, or the run of a conversation, that goes on once it has its answer; None for an attempt of a loop."""
+    run = next(iter(found.runs.values()))
+    return found.batch_id or (run.id if is_turn(run) else None)
+
+
+async def _is_held(app: "App", found: Found) -> bool:
+    """Whether another process has the conversation, with a person in front of it or not."""
+    if found.batch_id:
+        return False
+    try:
+        async with app.engine.hold(next(iter(found.runs.values())).session_id):
+            return False
+    except Refused:
+        return True
+
+
 async def _answer(
     answers: "Sequence[tuple[Found, Row, Decision | Words]]",
     note: str,
@@ -246,16 +263,18 @@ async def _answer(
                 await _allow_always(app, row.run_id)
             told = await _recorded(app, row, answer, note)
             click.echo(f"{one_line(reference(found.batch_id, row))}: {one_line(told)}: {question(row)}", err=True)
-        batches = list(dict.fromkeys(found.batch_id for found, _, _ in answers if found.batch_id))
         records = open_records(os.environ)
         ours = []
-        for batch_id in batches:
+        for name in dict.fromkeys(_driven_as(found) for found, _, _ in answers):
+            if name is None:
+                continue
+            meant = records.find(name)
             if no_resume:
-                click.echo(f"continue with: acp resume {batch_id}", err=True)
-            elif any(run.driven for run in records.find(batch_id).runs.values()):
-                click.echo(f"the process that works on {batch_id} goes on with it: acp logs -f {batch_id}", err=True)
+                click.echo(f"continue with: acp resume {name}", err=True)
+            elif any(run.driven for run in meant.runs.values()) or await _is_held(app, meant):
+                click.echo(f"the process that works on {name} goes on with it: acp logs -f {name}", err=True)
             else:
-                ours.append(records.view(batch_id))
+                ours.append(meant.view)
         if not ours:
             return int(ExitCode.OK)
         form = Form(*how)

@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,9 +15,10 @@ from acp_agent.surfaces.cli.records import Record
 from acp_agent.surfaces.cli.watch import Watcher
 
 if TYPE_CHECKING:
-    from acp_agent.app import App
     from acp_agent.domain.events import Event
 
+Work = Callable[[Callable[["Event"], None]], Awaitable[object]]
+"""What drives runs; it tells every fact as it is recorded."""
 TICK = 0.125
 """Seconds between two drawings of the live table."""
 
@@ -45,10 +46,10 @@ class Driven:
         return ExitCode.TERMINATED if self.signal == signal.SIGTERM else ExitCode.INTERRUPTED
 
 
-async def drive(app: "App", view: BatchView, watcher: Watcher, jobs: int) -> Driven:
-    """Work on the batch until every run has ended or waits, or a signal comes; `view` and `watcher` get every event."""
+async def drive(work: Work, view: BatchView, watcher: Watcher) -> Driven:
+    """Do `work` until every run has ended or waits, or a signal comes; `view` and `watcher` get every event."""
     driven = Driven()
-    work = anyio.CancelScope()
+    scope = anyio.CancelScope()
 
     def see(event: "Event") -> None:
         record = Record(event.stream_id, event.seq, event.ts, event.data.model_dump(mode="json"))
@@ -57,14 +58,14 @@ async def drive(app: "App", view: BatchView, watcher: Watcher, jobs: int) -> Dri
         except BrokenPipeError:
             # The work goes on record anyhow; it stops here because whoever wanted to watch it has left.
             driven.reader_gone = True
-            work.cancel()
+            scope.cancel()
 
     async with anyio.create_task_group() as helpers:
-        await helpers.start(heed_signals, driven, work, watcher.say)
+        await helpers.start(heed_signals, driven, scope, watcher.say)
         helpers.start_soon(tick, watcher)
         try:
-            with work:
-                await app.batches.work(view.batch_id, jobs=jobs, on_event=see)
+            with scope:
+                await work(see)
         finally:
             helpers.cancel_scope.cancel()
     return driven

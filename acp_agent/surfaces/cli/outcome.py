@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import click
 from acp_agent.domain.errors import ExitCode, UsageError
 from acp_agent.fleet.view import BatchView
 from acp_agent.surfaces.cli.document import batch_document
+from acp_agent.surfaces.cli.drive import Work as Driving
 from acp_agent.surfaces.cli.drive import drive, tell
 from acp_agent.surfaces.cli.records import Record, Records
 from acp_agent.surfaces.cli.report import report
@@ -50,7 +52,7 @@ def result_stream(out: str | None) -> Iterator[IO[str]]:
 
 @dataclass(frozen=True)
 class Work:
-    """Driving batches with `app` and writing their results to `stream`."""
+    """Driving batches, and single runs of conversations, with `app`, and writing their results to `stream`."""
 
     app: "App"
     records: Records
@@ -60,7 +62,8 @@ class Work:
     async def carry_out(self, views: Sequence[BatchView], new: Iterable[Record] = ()) -> int:
         """Drive batches one after the other and write their results; returns the exit code.
 
-        `views` hold what is on record already; `new` are records that were never shown.
+        A view without a batch is one run of a conversation. `views` hold what is on record already; `new` are records
+        that were never shown.
         """
         documents: list[dict[str, Any]] = []
         codes: list[int] = []
@@ -75,7 +78,9 @@ class Work:
                 click.echo(report(view, self.stream, details, interrupted=interrupted), file=self.stream)
             if interrupted:
                 if self.form.output != "quiet":
-                    click.echo(f"interrupted; continue with: acp resume {view.batch_id}", err=True)
+                    click.echo(
+                        f"interrupted; continue with: acp resume {view.batch_id or next(iter(view.rows))}", err=True
+                    )
                 break
         worst = _worst(codes)
         if documents:
@@ -83,13 +88,18 @@ class Work:
             click.echo(json.dumps(whole, ensure_ascii=True, indent=2, default=str), file=self.stream)
         return worst
 
+    def _work(self, view: BatchView) -> Driving:
+        if not view.batch_id:
+            return partial(self.app.conversations.go_on, next(iter(view.rows)))
+        return partial(self.app.batches.work, view.batch_id, self.form.jobs)
+
     async def _drive(self, view: BatchView, new: Iterable[Record]) -> tuple[int, str]:
         watcher = watcher_for(self.form.output, view, lambda line: click.echo(line, file=self.stream))
         batch_seq = max((record.seq for record in self.records.records_after({view.batch_id: 0})), default=0)
         try:
             for record in new:
                 tell(view, watcher, record)
-            driven = await drive(self.app, view, watcher, self.form.jobs)
+            driven = await drive(self._work(view), view, watcher)
             # What others and the batch itself put on record, and what an interruption cut off, comes over no bus.
             seen = {run_id: row.seq for run_id, row in view.rows.items()}
             for record in self.records.records_after({**seen, view.batch_id: batch_seq}):

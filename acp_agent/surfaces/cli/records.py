@@ -172,6 +172,11 @@ def batch_of(run: RunRow) -> str:
     return run.batch_id if run.batch_id and run.batch_id.startswith("b_") else ""
 
 
+def is_turn(run: RunRow) -> bool:
+    """Whether it is a turn of a conversation: of no batch, and no attempt of a loop."""
+    return bool(run.session_id) and not run.batch_id
+
+
 def open_records(environ: Mapping[str, str]) -> Records:
     """The records of this user."""
     return Records(Reads(database_location(environ)))

@@ -11,13 +11,14 @@ from acp_agent.domain.errors import AcpAgentError, ExitCode, NothingSelected, Us
 from acp_agent.surfaces.cli import complete, options
 from acp_agent.surfaces.cli.group import Command
 from acp_agent.surfaces.cli.loop_review import cancel_loop, loop_meant, resume_loop
-from acp_agent.surfaces.cli.records import Records, open_records
+from acp_agent.surfaces.cli.records import Found, Records, is_turn, open_records
 from acp_agent.surfaces.cli.report import ANSWERABLE, answer_command, reference
 from acp_agent.surfaces.cli.stop import lift
 from acp_agent.surfaces.cli.text import one_line
 
 if TYPE_CHECKING:
     from acp_agent.app import App
+    from acp_agent.fleet.view import BatchView
 
 
 @click.command(cls=Command)
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 @options.output
 def resume(name: str | None, everything: bool, jobs: int, output: str, out: str | None) -> int:
     """Go on with interrupted work, where its record stands; without ID with the newest batch.
+
+    ID is that of a batch, a loop, or a run: a turn of a conversation that was cut off goes on by its run.
 
     Nothing that was finished is done again. --all ends what acp stop --all began.
     """
@@ -50,16 +53,16 @@ def resume(name: str | None, everything: bool, jobs: int, output: str, out: str 
 async def _resume(name: str | None, everything: bool, jobs: int, output: str, out: str | None) -> int:
     records = open_records(os.environ)
     found = records.find(name) if name else None
-    if found is not None and not found.batch_id:
-        session = next(iter(found.runs.values())).session_id
-        what = f"{one_line(found.run_id or '')} is a turn of a conversation, not of a batch"
-        raise UsageError(what, hint=f"acp chat --resume {session}")
     wanted = found.batch_id if found else None
     from acp_agent.app import open_app
     from acp_agent.surfaces.cli.outcome import Form, Work, result_stream
 
     async with open_app(os.environ, Path.cwd()) as app:
         await app.engine.lapse()
+        if found is not None and not found.batch_id:
+            turn = _turn_to_go_on_with(records, found)
+            with result_stream(out) as stream:
+                return await Work(app, records, Form(output, out, jobs), stream).carry_out([turn])
         await _try_budgets_again(app, records, wanted, everything)
         batches = await app.batches.unfinished(wanted, everything)
         if not batches:
@@ -67,6 +70,17 @@ async def _resume(name: str | None, everything: bool, jobs: int, output: str, ou
         views = [records.view(batch_id) for batch_id in batches]
         with result_stream(out) as stream:
             return await Work(app, records, Form(output, out, jobs), stream).carry_out(views)
+
+
+def _turn_to_go_on_with(records: Records, found: Found) -> "BatchView":
+    """A turn of a conversation that a process left, or that has its answer now."""
+    run = next(iter(found.runs.values()))
+    if not is_turn(run):
+        what = f"{one_line(run.id)} is an attempt of a loop, not a run of a batch"
+        raise UsageError(what, hint="acp loop ls")
+    if run.status not in ("queued", "running"):
+        raise _nothing(run.id, records)
+    return found.view
 
 
 async def _try_budgets_again(app: "App", records: Records, wanted: str | None, everything: bool) -> None:
