@@ -1,4 +1,4 @@
-"""The size limits that ruff cannot hold. Agents and programs rot by growing; these numbers make growth a decision."""
+"""The limits that ruff cannot hold. Agents and programs rot by growing; these numbers make growth a decision."""
 
 import ast
 import sys
@@ -25,6 +25,7 @@ def breaches(root: Path) -> Iterator[str]:
             if lines > MAX_FILE_LINES:
                 yield f"{name}:1: {lines} lines, at most {MAX_FILE_LINES} are allowed"
             yield from _wide_constructors(name, tree)
+            yield from _names_bound_again(name, tree)
             if name in ONE_SCREEN:
                 yield from _long_function(name, tree, ONE_SCREEN[name])
             if folder == "acp_agent" and path.name == "__init__.py":
@@ -59,6 +60,32 @@ def _long_function(name: str, tree: ast.Module, function: str) -> Iterator[str]:
                 yield f"{name}:{node.lineno}: {function} has {lines} lines, at most {MAX_SCREEN_LINES} fit one screen"
             return
     yield f"{name}:1: {function} is missing"
+
+
+def _names_bound_again(name: str, tree: ast.Module) -> Iterator[str]:
+    """Names of the module that are bound twice: the second takes the place of the first without a word."""
+    lines: dict[str, int] = {}
+    for node in tree.body:
+        for bound in _bound_names(node):
+            if bound in lines:
+                yield f"{name}:{node.lineno}: {bound} is bound again, first in line {lines[bound]}"
+            lines.setdefault(bound, node.lineno)
+
+
+def _bound_names(node: ast.stmt) -> list[str]:
+    """What a statement binds, but for `_`, which says that nobody will ask for it, and the overloads of a function."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            is_overload = any(ast.unparse(decorator).endswith("overload") for decorator in node.decorator_list)
+            found = [] if is_overload else [node.name]
+        case ast.Assign():
+            targets = [part for target in node.targets for part in ast.walk(target)]
+            found = [part.id for part in targets if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)]
+        case ast.AnnAssign(target=ast.Name(id=bound), value=ast.expr()):
+            found = [bound]
+        case _:
+            found = []
+    return [bound for bound in found if bound != "_"]
 
 
 def _code_in_package(name: str, tree: ast.Module) -> Iterator[str]:

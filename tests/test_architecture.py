@@ -89,7 +89,7 @@ def test_a_package_that_is_in_no_layer_is_caught(checkout_copy: Path) -> None:
     assert (result.returncode, name.partition(";")[0]) == (1, "Imports point down only"), result.stdout
 
 
-def test_sizes_hold() -> None:
+def test_limits_hold() -> None:
     result = subprocess.run(
         [sys.executable, "scripts/limits.py"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -99,7 +99,7 @@ def test_sizes_hold() -> None:
 @pytest.mark.parametrize(
     ("module", "text", "breach"),
     [
-        ("runs/planted.py", "x = 1\n" * 401, "401 lines, at most 400"),
+        ("runs/planted.py", "print()\n" * 401, "401 lines, at most 400"),
         (
             "runs/planted.py",
             "class Wide:\n    def __init__(self, a, b, c, d, *, e, f, g, h): ...\n",
@@ -113,6 +113,8 @@ def test_sizes_hold() -> None:
         ("agent/decide.py", "def next_action():\n" + "    x = 1\n" * 80, "next_action has 81 lines"),
         ("agent/decide.py", "def other(): ...\n", "next_action is missing"),
         ("planted/__init__.py", "import os\n", "code in a package's __init__"),
+        ("store/planted.py", 'A = B = "x"\n\n\nB: str = "y"\n', "planted.py:4: B is bound again, first in line 1"),
+        ("store/planted.py", "def _one(): ...\n\n\n_one, two = 1, 2\n", "_one is bound again, first in line 1"),
     ],
 )
 def test_a_broken_limit_is_named(tmp_path: Path, module: str, text: str, breach: str) -> None:
