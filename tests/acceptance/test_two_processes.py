@@ -31,11 +31,6 @@ def world_of(root: Path, pace: Pace = CALM) -> World:
     return World(root, NAMES, rules(NAMES, pace), FILES)
 
 
-def until(world: World, process: Victim, true: Callable[[Record], bool]) -> None:
-    """Wait until the record is so; the process must not end before."""
-    process.wait_until(lambda: true(world.record()), PATIENCE)
-
-
 def in_a(kind: str, tool: str | None = None) -> Callable[[Record], bool]:
     """Whether some run is in the middle of a call."""
 
@@ -54,7 +49,7 @@ def all_started(record: Record) -> bool:
 @pytest.mark.bwrap
 def test_resume_is_refused_while_another_process_works(tmp_path: Path) -> None:
     with world_of(tmp_path, SLOW) as world, world.start("run", PROMPT, "--all") as process:
-        until(world, process, all_started)
+        world.wait_until(process, all_started)
         batch_id = world.record().batches[0].id
         named, newest = world.acp("resume", batch_id), world.acp("resume")
         assert process.wait(PATIENCE).exit_code == 0
@@ -68,7 +63,7 @@ def test_resume_is_refused_while_another_process_works(tmp_path: Path) -> None:
 def test_of_several_that_resume_at_once_each_run_has_one_driver(tmp_path: Path) -> None:
     with world_of(tmp_path, Pace(thinking=0.05, gap=0.0, working=0.05)) as world:
         with world.start("run", PROMPT, "--all") as process:
-            until(world, process, all_started)
+            world.wait_until(process, all_started)
             process.kill()
         batch_id = world.record().batches[0].id
         crowd = [world.start("resume", batch_id, "-o", "quiet") for _ in range(4)]
@@ -96,7 +91,7 @@ def test_an_interrupted_batch_can_be_resumed(
 ) -> None:
     with world_of(tmp_path) as world:
         with world.start("run", PROMPT, "--all") as process:
-            until(world, process, lambda record: all_started(record) and during(record))
+            world.wait_until(process, lambda record: all_started(record) and during(record))
             process.signal(number)
             interrupted = process.wait(PATIENCE)
         assert interrupted.exit_code == code, interrupted
@@ -130,7 +125,7 @@ def test_a_search_that_ctrl_c_cut_off_is_done_again(tmp_path: Path) -> None:
     path = f"{slow.parent}:{os.environ['PATH']}"
     with World(tmp_path / "world", NAMES[:1], rules(NAMES[:1], CALM), FILES) as world:
         with world.start("run", PROMPT, "--all", environment={"PATH": path}) as process:
-            until(world, process, in_a("tool_started", "search"))
+            world.wait_until(process, in_a("tool_started", "search"))
             process.signal(signal.SIGINT)
             assert process.wait(PATIENCE).exit_code == 130
         resumed = world.acp("resume")
@@ -146,7 +141,7 @@ def _was_stopped(data: dict[str, object]) -> bool:
 @pytest.mark.bwrap
 def test_cancel_from_another_process_ends_the_run_with_what_it_has(tmp_path: Path) -> None:
     with world_of(tmp_path, SLOW) as world, world.start("run", PROMPT, "--all") as process:
-        until(world, process, lambda record: all(run.steps >= 3 for run in record.runs) and bool(record.runs))
+        world.wait_until(process, lambda record: all(run.steps >= 3 for run in record.runs) and bool(record.runs))
         batch_id = world.record().batches[0].id
         assert world.acp("cancel", f"{batch_id}/beta", "-m", "changed my mind").exit_code == 0
         assert process.wait(PATIENCE).exit_code == 1
@@ -160,7 +155,7 @@ def test_cancel_from_another_process_ends_the_run_with_what_it_has(tmp_path: Pat
 def test_cancel_ends_what_nobody_drives(tmp_path: Path) -> None:
     with world_of(tmp_path) as world:
         with world.start("run", PROMPT, "--all") as process:
-            until(world, process, all_started)
+            world.wait_until(process, all_started)
             process.kill()
         batch_id = world.record().batches[0].id
         assert world.acp("cancel", batch_id).exit_code == 0
@@ -179,11 +174,11 @@ def test_an_answer_from_another_process_is_taken_up(tmp_path: Path) -> None:
     config = '[roles.careful]\npolicy = "ask"\n'
     with World(tmp_path, NAMES, [ASKING, LONG], FILES, config=config) as world:
         with world.start("run", PROMPT, "--all", "--role", "careful") as process:
-            until(world, process, lambda record: any(run.waiting_for == "approval" for run in record.runs))
+            world.wait_until(process, lambda record: any(run.waiting_for == "approval" for run in record.runs))
             batch_id = world.record().batches[0].id
             answered = world.acp("approve", f"{batch_id}/alpha")
             # The other run never ends by itself: an answer that waited for it would never be heard.
-            until(world, process, lambda record: any(run.status == "ended" for run in record.runs))
+            world.wait_until(process, lambda record: any(run.status == "ended" for run in record.runs))
             assert world.acp("cancel", f"{batch_id}/beta").exit_code == 0
             worked = process.wait(PATIENCE)
         assert answered.exit_code == 0, answered
@@ -195,7 +190,7 @@ def test_an_answer_from_another_process_is_taken_up(tmp_path: Path) -> None:
 def freeze(world: World, process: Victim) -> None:
     """Stop it within a model call; not within a write, when it would hold SQLite's lock as long as it is frozen."""
     while True:
-        until(world, process, lambda record: all_started(record) and in_a("model_called")(record))
+        world.wait_until(process, lambda record: all_started(record) and in_a("model_called")(record))
         process.signal(signal.SIGSTOP, whole_group=False)
         if is_writable(world) and in_a("model_called")(world.record()):
             return

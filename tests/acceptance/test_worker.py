@@ -8,7 +8,7 @@ import pytest
 from acp_agent.domain.location import ServerLocation
 from tests.crash.checker import Ledger, violations
 from tests.crash.story import FILES, PROMPT, Pace, rules
-from tests.crash.world import PATIENCE, World
+from tests.crash.world import PATIENCE, Record, World
 
 NAMES = ("alpha", "beta", "gamma")
 CALM = Pace(thinking=0.15, gap=0.002, working=0.1)
@@ -21,9 +21,8 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     return World(tmp_path, NAMES, rules(NAMES, CALM), FILES, url=location.url if location else "")
 
 
-def is_over(world: World) -> bool:
-    batches = world.record().batches
-    return bool(batches) and all(batch.status == "ended" for batch in batches)
+def is_over(record: Record) -> bool:
+    return bool(record.batches) and all(batch.status == "ended" for batch in record.batches)
 
 
 @pytest.mark.bwrap
@@ -35,7 +34,7 @@ def test_a_worker_drives_what_was_queued_and_ends_when_it_is_told_to(world: Worl
         assert queued.output.strip() == batch.id
         assert [run.status for run in world.record().runs] == ["queued"] * len(NAMES)
         with world.start("worker", "-j", "2") as worker:
-            worker.wait_until(lambda: is_over(world), PATIENCE)
+            world.wait_until(worker, is_over)
             worker.signal(signal.SIGTERM)
             ending = worker.wait(PATIENCE)
         assert ending.exit_code == 0, ending.errors
@@ -48,7 +47,7 @@ def test_a_second_signal_stops_the_runs_too_and_another_worker_goes_on_with_them
     with World(tmp_path, ["alpha"], rules(["alpha"], Pace(thinking=0.7)), FILES) as world:
         assert world.acp("run", PROMPT, "--all", "--yes", "--detach").exit_code == 0
         with world.start("worker") as worker:
-            worker.wait_until(lambda: in_a_model_call(world), PATIENCE)
+            world.wait_until(worker, in_a_model_call)
             worker.signal(signal.SIGTERM)
             worker.wait_for_line("takes nothing more", stream="stderr")
             worker.signal(signal.SIGTERM)
@@ -56,7 +55,7 @@ def test_a_second_signal_stops_the_runs_too_and_another_worker_goes_on_with_them
         [run] = world.record().runs
         assert (run.status, run.driven) == ("queued", False)
         with world.start("worker") as worker:
-            worker.wait_until(lambda: world.record().runs[0].driven, PATIENCE)
+            world.wait_until(worker, lambda record: record.runs[0].driven)
             # It goes on in spite of the first signal, to the end of the run.
             worker.signal(signal.SIGTERM)
             assert worker.wait(PATIENCE).exit_code == 0
@@ -64,8 +63,7 @@ def test_a_second_signal_stops_the_runs_too_and_another_worker_goes_on_with_them
         assert (run.status, run.reason, run.steps) == ("ended", "end_turn", 6)
 
 
-def in_a_model_call(world: World) -> bool:
-    record = world.record()
+def in_a_model_call(record: Record) -> bool:
     return any(call.type == "model_called" for run in record.runs for call in record.open_calls(run))
 
 
@@ -76,7 +74,7 @@ def test_a_worker_leaves_what_is_queued_for_others(tmp_path: Path) -> None:
         with world.start("worker") as worker:
             worker.wait_for_line("takes any, host", stream="stderr")
             assert world.acp("run", "say so", "code/alpha", "--read-only", "--yes", "--detach").exit_code == 0
-            worker.wait_until(lambda: "ended" in {run.status for run in world.record().runs}, PATIENCE)
+            world.wait_until(worker, lambda record: "ended" in {run.status for run in record.runs})
             worker.signal(signal.SIGTERM)
             assert worker.wait(PATIENCE).exit_code == 0
         assert {run.prompt: run.status for run in world.record().runs} == {PROMPT: "queued", "say so": "ended"}
@@ -87,7 +85,7 @@ def test_a_run_of_any_whose_checkout_is_not_here_ends_with_the_name_of_the_path(
         assert world.acp("run", PROMPT, "--all", "--yes", "--detach", "--queue", "any").exit_code == 0
         (tmp_path / "code" / "alpha").rename(tmp_path / "elsewhere")
         with world.start("worker", "--queues", "any") as worker:
-            worker.wait_until(lambda: is_over(world), PATIENCE)
+            world.wait_until(worker, is_over)
             worker.signal(signal.SIGTERM)
             assert worker.wait(PATIENCE).exit_code == 0
         [run] = world.record().runs

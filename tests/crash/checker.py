@@ -41,7 +41,7 @@ class Ledger:
 
 def violations(world: World, ledger: Ledger, record: Record | None = None) -> list[str]:
     """Every broken promise of a world whose batch is done; `record` stands in for what the database says."""
-    record = record or world.record()
+    record = record or world.checked_record()
     problems = [*_whole(world, record), *_chain(world)]
     for run in record.runs:
         events = record.events[run.id]

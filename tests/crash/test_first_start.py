@@ -45,4 +45,4 @@ def test_a_run_begins_on_a_half_made_database(tmp_path: Path) -> None:
         half_made(world.database)
         ending = world.acp("run", PROMPT, "--all")
         assert ending.exit_code == 0, ending
-        assert world.record().integrity == ("ok",)
+        assert world.checked_record().integrity == ("ok",)

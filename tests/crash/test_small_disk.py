@@ -67,7 +67,7 @@ def test_a_disk_that_fills_and_is_grown_loses_nothing(tmp_path: Path) -> None:
         disk.resize(kilobytes=65536)
         resumed = world.acp("resume")
         assert resumed.exit_code == 0, resumed.errors
-        record = world.record()
+        record = world.checked_record()
         (run,) = record.runs
         assert (run.reason, run.files, record.integrity) == ("end_turn", STEPS, ("ok",))
         finished = [event.data["call_id"] for event in record.events[run.id] if event.type == "tool_finished"]

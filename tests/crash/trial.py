@@ -282,7 +282,7 @@ def calibrate(root: Path, names: Sequence[str] = NAMES, url: str = "") -> tuple[
     with World(root, names, rules(names, Pace()), FILES, url=url) as world:
         started = time.time()
         ending = world.acp("run", PROMPT, "--all", "--yes", "-o", "quiet")
-        record = world.record()
+        record = world.checked_record()
         problems = violations(world, Ledger(), record)
         if ending.exit_code != 0:
             problems.insert(0, f"an undisturbed run exits {ending.exit_code}: {ending.errors[-1000:]}")

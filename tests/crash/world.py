@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from acp_agent.domain.location import Location, ServerLocation
+from acp_agent.store.connection import Connection
 from acp_agent.store.database import database_at
 from acp_agent.store.process import judge
 from acp_agent.store.reads import BatchRow, BudgetRow, EventRow, Reads, RunRow
@@ -35,7 +37,7 @@ output = 50.0
 
 @dataclass(frozen=True)
 class Record:
-    """Everything the database says, read at one moment. `owned` are the streams whose driver is alive."""
+    """What the database says. `owned` are the streams whose driver is alive, `integrity` what a check of it found."""
 
     runs: tuple[RunRow, ...]
     batches: tuple[BatchRow, ...]
@@ -139,6 +141,38 @@ class World:
             process.close_input()
             return process.wait(PATIENCE)
 
+    def wait_until(self, process: Victim, true: Callable[[Record], bool]) -> None:
+        """Wait until the record is so; the process must not end before.
+
+        It is read again when something was committed: to read it all the time takes the core that the process needs.
+        """
+        seen: object = self
+
+        def is_so() -> bool:
+            nonlocal seen
+            if (now := glance()) == seen:
+                return False
+            seen = now
+            return true(self.record())
+
+        with self._glancing() as glance:
+            process.wait_until(is_so, PATIENCE)
+
+    @contextlib.contextmanager
+    def _glancing(self) -> Iterator[Callable[[], object]]:
+        """Something that is another after every commit; None while there is no database."""
+        statement = "SELECT pg_current_snapshot()::text" if self.url else "PRAGMA data_version"
+        with contextlib.ExitStack() as stack:
+            connection: Connection | None = None
+
+            def glance() -> object:
+                nonlocal connection
+                if connection is None and (connection := database_at(self.database).look()) is not None:
+                    stack.callback(connection.close)
+                return connection and connection.rows(statement)[0][0]
+
+            yield glance
+
     def record(self) -> Record:
         """What is on record now; everything empty before there is a database."""
         with Reads(self.database) as reads:
@@ -147,32 +181,27 @@ class World:
             streams = [*(run.id for run in runs), *(batch.id for batch in batches)]
             events = {stream: tuple(reads.events(stream)) for stream in streams}
             budgets = {budget.scope: budget for budget in reads.budgets()}
-        owned, integrity = self._pragmas()
-        return Record(runs, batches, events, budgets, owned, integrity)
+        owners = self._rows("SELECT id, owner FROM acp_stream WHERE owner IS NOT NULL ORDER BY id")
+        is_gone = judge()
+        return Record(runs, batches, events, budgets, tuple(stream for stream, owner in owners if not is_gone(owner)))
 
-    def _pragmas(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        connection = database_at(self.database).look()
-        if connection is None:
-            return (), ("ok",)
-        try:
-            is_gone = judge()
-            owners = connection.rows("SELECT id, owner FROM acp_stream WHERE owner IS NOT NULL ORDER BY id")
-            owned = [stream for stream, owner in owners if not is_gone(owner)]
-            integrity = [] if self.url else connection.rows("PRAGMA integrity_check")
-        finally:
-            connection.close()
-        return tuple(owned), tuple(row[0] for row in integrity) or ("ok",)
+    def checked_record(self) -> Record:
+        """The record, and what the database finds when it checks the whole of itself."""
+        record = self.record()
+        found = [] if self.url else self._rows("PRAGMA integrity_check")
+        return replace(record, integrity=tuple(row[0] for row in found) or ("ok",))
 
     def written(self) -> int:
         """How many events are on record."""
+        found = self._rows("SELECT count(*) FROM acp_event")
+        return int(found[0][0]) if found else 0
+
+    def _rows(self, statement: str) -> Sequence[Sequence[Any]]:
         connection = database_at(self.database).look()
         if connection is None:
-            return 0
-        try:
-            found: int = connection.rows("SELECT count(*) FROM acp_event")[0][0]
-            return found
-        finally:
-            connection.close()
+            return ()
+        with contextlib.closing(connection):
+            return connection.rows(statement)
 
     def requests(self, project: str) -> list[Request]:
         """The questions a project's runs put to the model, in order."""
