@@ -3,6 +3,7 @@
 from typing import Literal
 
 from acp_agent.domain.base import Frozen
+from acp_agent.domain.message import Image
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.work_plan import WorkPlan
 
@@ -33,6 +34,13 @@ class QuestionAnswered(Frozen):
     by: AnsweredBy = "person"
 
 
+class PicturesGiven(Frozen):
+    """Pictures that a person sent with their next words, which are recorded together with them."""
+
+    type: Literal["pictures_given"] = "pictures_given"
+    images: tuple[Image, ...]
+
+
 class PlanProposed(Frozen):
     """The agent proposes a plan; the run waits until a person approves or rejects it."""
 
@@ -58,4 +66,4 @@ class PlanApproved(Frozen):
     mode: Mode
 
 
-PersonFact = QuestionAsked | QuestionAnswered | PlanProposed | PlanEdited | PlanApproved
+PersonFact = QuestionAsked | QuestionAnswered | PicturesGiven | PlanProposed | PlanEdited | PlanApproved

@@ -9,6 +9,7 @@ from typing import Any
 
 from acp_agent.domain.errors import UsageError
 from acp_agent.domain.events import Fact, ModelReplied, RunStarted, SessionStarted, WorkspacePrepared, fact_of
+from acp_agent.domain.events_person import PicturesGiven
 from acp_agent.domain.redact import Redactor
 
 _WORDS = frozenset({"prompt", "title", "instructions", "role_prompt"})
@@ -20,6 +21,8 @@ def masked_fact(fact: Fact, redact: Redactor, text: str | None = None) -> Fact:
 
     Raises UsageError for one that says where or what to work and cannot do without.
     """
+    if isinstance(fact, PicturesGiven):
+        return fact
     if isinstance(fact, RunStarted) and fact.request.images:
         return _apart_from_images(fact, redact)
     if not redact.finds(fact.model_dump_json() if text is None else text):

@@ -42,13 +42,7 @@ from acp_agent.domain.events_effects import CompensationFinished, CompensationSt
 from acp_agent.domain.events_files import FilesSnapshot, Undone
 from acp_agent.domain.events_handover import GivenBack, Taken
 from acp_agent.domain.events_hooks import HookRan
-from acp_agent.domain.events_person import (
-    PlanApproved,
-    PlanEdited,
-    PlanProposed,
-    QuestionAnswered,
-    QuestionAsked,
-)
+from acp_agent.domain.events_person import PersonFact, PicturesGiven, PlanProposed, QuestionAnswered, QuestionAsked
 from acp_agent.domain.events_review import CallReviewed, Review, ReviewStarted
 from acp_agent.domain.events_skills import SkillActivated
 from acp_agent.domain.hook import BEFORE, HookEvent
@@ -71,6 +65,7 @@ _AFTER_A_WAIT = (
         Resumed,
         ApprovalGiven,
         QuestionAnswered,
+        PicturesGiven,
         CancelAsked,
         LateResult,
         Accepted,
@@ -232,7 +227,7 @@ def _changes(state: RunState, fact: Fact) -> dict[str, object]:
             return told(state, taken_back_text(fact))
         case ReviewStarted() | CallReviewed():
             return _reviewed(state, fact)
-        case QuestionAsked() | QuestionAnswered() | PlanProposed() | PlanEdited() | PlanApproved():
+        case _ if isinstance(fact, PersonFact):
             return person_said(state, fact)
         case _:
             return _lived(state, fact)

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, assert_never
 from acp_agent.domain.events_handover import GivenBack, Taken, given_back_text
 from acp_agent.domain.events_person import (
     PersonFact,
+    PicturesGiven,
     PlanApproved,
     PlanEdited,
     PlanProposed,
     QuestionAnswered,
     QuestionAsked,
 )
-from acp_agent.domain.message import ToolMessage, UserMessage
+from acp_agent.domain.message import Image, ToolMessage, UserMessage
 from acp_agent.domain.question import result_of
 from acp_agent.domain.taint import taint_of
 from acp_agent.domain.tool import PlanStep, ToolResult, result_text
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from acp_agent.domain.run import RunState
 
 Changes = dict[str, object]
+PICTURES = "The person sent these pictures with their words."
 
 
 def call_changed(state: "RunState", call_id: str, **changes: object) -> Changes:
@@ -60,6 +62,8 @@ def person_said(state: "RunState", fact: PersonFact) -> Changes:
             return {**call_changed(state, fact.call_id, phase="asked"), "question": fact}
         case QuestionAnswered():
             return {**call_closed(state, fact.call_id, result_of(fact)), "question": None, "waiting": None}
+        case PicturesGiven():
+            return told(state, PICTURES, fact.images)
         case PlanProposed():
             return {"proposed": fact}
         case PlanEdited():
@@ -73,10 +77,10 @@ def person_said(state: "RunState", fact: PersonFact) -> Changes:
             assert_never(fact)
 
 
-def told(state: "RunState", text: str) -> Changes:
+def told(state: "RunState", text: str, images: tuple[Image, ...] = ()) -> Changes:
     """What the model is told besides; between a call and its result no provider takes another message."""
     name = "told_later" if state.calls else "messages"
-    return {name: (*(state.told_later if state.calls else state.messages), UserMessage(text=text))}
+    return {name: (*(state.told_later if state.calls else state.messages), UserMessage(text=text, images=images))}
 
 
 def handed(state: "RunState", fact: Taken | GivenBack) -> Changes:

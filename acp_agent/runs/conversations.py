@@ -85,7 +85,7 @@ class Conversations:
         if turn.is_cancelled:
             await self.journal.note(run_id, [CancelAsked()], self.actor)
         elif waits:
-            await self._heard(waits, text)
+            await self._heard(waits, text, turn.images)
         with self.bus.subscribe(run_id) as subscription:
             async with anyio.create_task_group() as group:
                 group.start_soon(_forward, subscription, tell, waits.seq if waits else 0)
@@ -118,22 +118,27 @@ class Conversations:
         waits = await self._waits(session_id)
         return frozenset(one.call.call_id for one in waits.calls) if waits else frozenset()
 
-    async def _heard(self, waits: RunState, text: str) -> None:
+    async def _heard(self, waits: RunState, text: str, images: tuple[Image, ...]) -> None:
         """The prompt is what the run waits for; a plan that is talked about is not approved yet."""
+        if waits.request is not None:
+            self._check_seen(images, waits.request)
         if waits.waiting_for == "answer":
-            await self.runner.reply(self.engine, waits.run_id, text, actor=self.actor)
+            await self.runner.reply(self.engine, waits.run_id, text, images=images, actor=self.actor)
         else:
-            await self.runner.answer(self.engine, waits.run_id, "deny", note=text, actor=self.actor)
+            await self.runner.answer(self.engine, waits.run_id, "deny", note=text, images=images, actor=self.actor)
 
     async def _started(self, session: SessionState, text: str, images: tuple[Image, ...]) -> str:
         """A new run of the session, queued. Raises UsageError for images that no model of the chain sees."""
         await self._close_interrupted(session.session_id)
         request = (await self.request(session, text)).model_copy(update={"images": images})
+        self._check_seen(images, request)
+        taken_up = await chosen_skill(text, request.skills)
+        return await self.runner.start(request, self.actor, taken_up)
+
+    def _check_seen(self, images: tuple[Image, ...], request: RunRequest) -> None:
         if images and not self.models.see(request.models):
             hint = "choose a model that does, or name those that see in config.toml: [providers.NAME] vision"
             raise UsageError(f"{', '.join(request.models)}: is not known to see images", hint=hint)
-        taken_up = await chosen_skill(text, request.skills)
-        return await self.runner.start(request, self.actor, taken_up)
 
     async def _waits(self, session_id: str) -> RunState | None:
         """The last run of the session, where it waits for what the next prompt says: an answer, or words on a plan."""

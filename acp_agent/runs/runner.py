@@ -6,8 +6,8 @@ from acp_agent.domain.approving import has_approved
 from acp_agent.domain.budget import Cap
 from acp_agent.domain.errors import Refused, UsageError
 from acp_agent.domain.events import ApprovalGiven, CancelAsked, Decision, Event, Fact, RunStarted
-from acp_agent.domain.events_person import PlanEdited, QuestionAnswered
-from acp_agent.domain.message import Word
+from acp_agent.domain.events_person import PicturesGiven, PlanEdited, QuestionAnswered
+from acp_agent.domain.message import Image, Word
 from acp_agent.domain.ports import Claim, NewStream
 from acp_agent.domain.question import answered
 from acp_agent.domain.request import RunRequest
@@ -120,9 +120,10 @@ class Runner:
         call_id: str | None = None,
         binding: str | None = None,
         note: str = "",
+        images: tuple[Image, ...] = (),
         actor: str = "",
     ) -> None:
-        """A person's answer to what a run waits for; the run is queued again.
+        """A person's answer to what a run waits for, with `images` to its `note`; the run is queued again.
 
         Raises Refused where it waits for something else by now than the call, and the hash, that the person was shown.
         """
@@ -145,11 +146,18 @@ class Runner:
                 hint="another person, or [roles.reviewer] in config.toml; acp approve --deny refuses the call",
             )
         given = ApprovalGiven(call_id=waiting.call_id or "", decision=decision, note=note, binding=asked)
-        await self._parts.journal.note(run_id, [given], actor)
+        await self._parts.journal.note(run_id, [*_pictures(images), given], actor)
         await engine.wake(run_id)
 
     async def reply(
-        self, engine: Engine, run_id: str, text: str, *, call_id: str | None = None, actor: str = ""
+        self,
+        engine: Engine,
+        run_id: str,
+        text: str,
+        *,
+        images: tuple[Image, ...] = (),
+        call_id: str | None = None,
+        actor: str = "",
     ) -> QuestionAnswered:
         """A person's answer to a question of the agent, by the number of a choice or in words; the run is queued again.
 
@@ -159,12 +167,14 @@ class Runner:
         if asked is None or call_id not in (None, asked.call_id):
             raise Refused(f"{run_id} does not wait for an answer to that question", hint=f"acp show {run_id}")
         fact = answered(asked, text)
-        await self.record_reply(engine, run_id, fact, actor)
+        await self.record_reply(engine, run_id, fact, actor, images)
         return fact
 
-    async def record_reply(self, engine: Engine, run_id: str, fact: QuestionAnswered, actor: str) -> None:
+    async def record_reply(
+        self, engine: Engine, run_id: str, fact: QuestionAnswered, actor: str, images: tuple[Image, ...] = ()
+    ) -> None:
         """Put an answer to the run's question on record; the run is queued again. Refused where it no longer waits."""
-        await self._parts.journal.note(run_id, [fact], actor)
+        await self._parts.journal.note(run_id, [*_pictures(images), fact], actor)
         await engine.wake(run_id)
 
     async def edit_plan(self, run_id: str, plan: WorkPlan, actor: str) -> None:
@@ -193,6 +203,10 @@ def new_run(request: RunRequest, facts: Sequence[Fact] = (), run_id: str | None 
     complete = request.model_copy(update={"scopes": scopes, "session_id": session})
     cap = Cap(scope=scope, cap=request.limits.max_cost)
     return NewStream(stream_id=run_id, kind="run", facts=(RunStarted(request=complete), *facts), caps=(cap,))
+
+
+def _pictures(images: tuple[Image, ...]) -> tuple[PicturesGiven, ...]:
+    return (PicturesGiven(images=images),) if images else ()
 
 
 def _over(state: RunState) -> bool:

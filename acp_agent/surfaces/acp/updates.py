@@ -18,7 +18,14 @@ from acp_agent.domain.events import (
     ToolRefused,
     ToolStarted,
 )
-from acp_agent.domain.events_person import PlanApproved, PlanEdited, PlanProposed, QuestionAnswered, QuestionAsked
+from acp_agent.domain.events_person import (
+    PicturesGiven,
+    PlanApproved,
+    PlanEdited,
+    PlanProposed,
+    QuestionAnswered,
+    QuestionAsked,
+)
 from acp_agent.domain.message import Image, ToolCall, Word
 from acp_agent.domain.question import result_of, shown
 from acp_agent.domain.tool import PlanStep, ToolResult
@@ -100,6 +107,8 @@ class Narrator:
                 said = request.said or request.prompt
                 pictures = [_picture(image, event.stream_id) for image in request.images]
                 return [_text("user_message_chunk", said, event.stream_id), *pictures] if self._replay else []
+            case PicturesGiven(images=images):
+                return [_picture(image, f"{event.stream_id}-{event.seq}") for image in images if self._replay]
             case ModelCalled(call_id=call_id):
                 self._message, self._told = call_id, {"text": "", "reasoning": ""}
                 return []

@@ -60,6 +60,23 @@ async def test_a_picture_is_seen_kept_and_told_again(desk_of: DeskOf) -> None:
             assert caught.value.code == -32602
 
 
+async def test_a_picture_that_comes_with_an_answer_is_seen_and_told_again(desk_of: DeskOf) -> None:
+    asking = Step(tools=[("ask_user", {"question": "Which one?"})])
+    desk = desk_of(Rule(turns=[asking, Step(text="That one.")]), config=SEES)
+    async with desk.editor() as editor:
+        session = await desk.session(editor)
+        await editor.prompt(session, "look")
+        turn = await editor.prompt(session, look(picture()))
+        assert turn.text().endswith("That one.")
+        answer, pictures = desk.server.requests[-1].messages[-2:]
+        assert (answer["role"], "look at" in answer["content"]) == ("tool", True)
+        assert pictures["content"][1]["image_url"]["url"] == f"data:image/png;base64,{PNG}"
+    async with desk.editor() as editor:
+        await editor.load_session(session, desk.project)
+        told = [update["content"] for update in editor.transcript(session).of("user_message_chunk")]
+        assert [content["type"] for content in told] == ["text", "image", "text"]
+
+
 async def test_a_picture_of_five_megabytes_is_taken(desk_of: DeskOf) -> None:
     data = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(3_900_000)).decode()
     desk = desk_of(LOOK, config=SEES)
