@@ -6,7 +6,7 @@ without anybody else's. A head is read and written in the transaction of its row
 
 from typing import Any
 
-from acp_agent.domain.chain import GENESIS, Anchor, link
+from acp_agent.domain.chain import BEGINNING, GENESIS, Anchor, link
 from acp_agent.store import sql
 from acp_agent.store.connection import Connection
 
@@ -42,4 +42,9 @@ class Chain:
         return moved
 
     def _read(self, tenant: str) -> Anchor:
-        return Anchor(*self._connection.rows(sql.HEAD, {"tenant": tenant, "digest": GENESIS})[0])
+        """The end of a chain, which no other writer moves before the commit; made where there is none."""
+        found = self._connection.rows(sql.CHAIN_HEAD, {"tenant": tenant})
+        if found:
+            return Anchor(*found[0])
+        self._connection.rows(sql.NEW_HEAD, {"tenant": tenant, "digest": GENESIS})
+        return BEGINNING

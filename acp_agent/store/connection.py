@@ -1,7 +1,7 @@
 """What the store asks of a connection to either database. Standard library only: the fast commands import it."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from acp_agent.store import sql
@@ -26,6 +26,10 @@ class Connection(Protocol):
 
     def rows(self, statement: str, values: Values = NO_VALUES) -> list[Row]:
         """Run one statement to its end; no rows where it has none to give."""
+        ...
+
+    def many(self, statement: str, rows: Sequence[Values]) -> None:
+        """Run one statement, which gives no rows, with each of `rows` in order."""
         ...
 
     def stream(self, statement: str, values: Values = NO_VALUES) -> Iterator[Row]:
@@ -64,6 +68,10 @@ class SqliteConnection(sqlite3.Connection):
     def rows(self, statement: str, values: Values = NO_VALUES) -> list[Row]:
         """Run one statement to its end."""
         return self.execute(statement, values).fetchall()
+
+    def many(self, statement: str, rows: Sequence[Values]) -> None:
+        """Run one statement with each of `rows`."""
+        self.executemany(statement, rows)
 
     def stream(self, statement: str, values: Values = NO_VALUES) -> Iterator[Row]:
         """The rows as SQLite finds them."""

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 
 from acp_agent.domain.errors import Refused
 from acp_agent.domain.events_erased import PayloadErased
-from acp_agent.store import operations, sql
+from acp_agent.store import operations, sql_erasure
 from acp_agent.store.operations import Draft
-from acp_agent.store.writer import Transaction
+from acp_agent.store.transaction import Transaction
 
 _SUMMARIES = {
-    "run": (sql.FORGET_TITLE, sql.FORGET_RUN),
-    "batch": (sql.FORGET_BATCH,),
-    "loop": (sql.FORGET_LOOP,),
-    "session": (sql.FORGET_SESSION,),
+    "run": (sql_erasure.FORGET_TITLE, sql_erasure.FORGET_RUN),
+    "batch": (sql_erasure.FORGET_BATCH,),
+    "loop": (sql_erasure.FORGET_LOOP,),
+    "session": (sql_erasure.FORGET_SESSION,),
 }
 
 
@@ -37,10 +37,10 @@ def erase(
 
 def _erase_one(transaction: Transaction, tenant: str, stream_id: str, reason: str, actor: str) -> int:
     kind = _require_over(transaction, tenant, stream_id)
-    seqs = tuple(seq for (seq,) in transaction.rows(sql.PAYLOADS, id=stream_id, tenant=tenant))
+    seqs = tuple(seq for (seq,) in transaction.rows(sql_erasure.PAYLOADS, id=stream_id, tenant=tenant))
     if not seqs:
         return 0
-    transaction.rows(sql.ERASE_PAYLOADS, id=stream_id, tenant=tenant)
+    transaction.rows(sql_erasure.ERASE_PAYLOADS, id=stream_id, tenant=tenant)
     # Recorded first: it puts a few words into the summary, which then loses all of them.
     erased = PayloadErased(stream_id=stream_id, seqs=seqs, reason=reason)
     operations.note(transaction, tenant, stream_id, Draft.of([erased]), actor)
@@ -50,7 +50,7 @@ def _erase_one(transaction: Transaction, tenant: str, stream_id: str, reason: st
 
 
 def _require_over(transaction: Transaction, tenant: str, stream_id: str) -> str:
-    found = transaction.row(sql.LIFE, id=stream_id, tenant=tenant)
+    found = transaction.row(sql_erasure.LIFE, id=stream_id, tenant=tenant)
     if found is None:
         raise operations.unknown(stream_id)
     kind, status, landed, commit, owner, until = found

@@ -23,7 +23,8 @@ from acp_agent.store.database import database_at
 from acp_agent.store.news import News
 from acp_agent.store.operations import Draft, Opening
 from acp_agent.store.reader import Reader
-from acp_agent.store.writer import Transaction, Writer
+from acp_agent.store.transaction import Transaction
+from acp_agent.store.writer import Writer
 
 if TYPE_CHECKING:
     from acp_agent.store.transfer import Carried
@@ -147,7 +148,7 @@ class StoredJournal:
             return events
 
         # The writer raises a Fenced that is returned, once the late results it leaves behind are committed.
-        events = await self._writer.submit(apply, guarded=bool(reserve))
+        events = await self._writer.submit(apply, guarded=bool(reserve), stream_id=claim.stream_id)
         assert not isinstance(events, Fenced)
         return events
 

@@ -7,7 +7,7 @@ from acp_agent.domain.events import Parked
 from acp_agent.domain.ports import Claim, Pulse, Queues
 from acp_agent.store import operations, process, sql
 from acp_agent.store.connection import Connection
-from acp_agent.store.writer import Transaction
+from acp_agent.store.transaction import Transaction
 
 _log = logging.getLogger(__name__)
 MAX_TAKEOVERS = 3

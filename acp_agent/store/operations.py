@@ -1,6 +1,7 @@
 """What the journal writes about streams, facts and money: plain functions of a transaction."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ from acp_agent.domain.masking import masked_fact
 from acp_agent.domain.ports import Claim, NewStream
 from acp_agent.domain.redact import Redactor
 from acp_agent.store import loop_summary, sql, summary
-from acp_agent.store.writer import Transaction
+from acp_agent.store.transaction import Transaction
 
 WORKS = frozenset({"run", "batch", "loop", "schedule"})
 """Kinds of streams whose drivers have effects: none is opened or claimed while a hold is on."""
@@ -79,31 +80,43 @@ def create(transaction: Transaction, tenant: str, openings: Sequence[Opening], a
     """Open every stream with its summary, first facts and budgets."""
     if any(opening.stream.kind in WORKS for opening in openings):
         refuse_held(transaction, tenant)
-    for position, opening in enumerate(openings):
-        open_stream(transaction, tenant, opening, actor, position)
+    for position, opening in enumerate(_all_new(transaction, openings)):
+        _open(transaction, tenant, opening, actor, position)
     transaction.announce()
 
 
 def open_stream(transaction: Transaction, tenant: str, opening: Opening, actor: str, position: int) -> None:
     """Open one stream, which is at `position` among those that lists show together with it. Raises Refused."""
-    stream = opening.stream
-    if transaction.row(sql.LAST_SEQ, id=stream.stream_id) is not None:
-        raise Refused(f"{stream.stream_id} exists already", hint="nothing was started; try again")
-    transaction.rows(sql.NEW_STREAM, id=stream.stream_id, tenant=tenant, kind=stream.kind)
+    for new in _all_new(transaction, [opening]):
+        _open(transaction, tenant, new, actor, position)
+
+
+def _all_new(transaction: Transaction, openings: Sequence[Opening]) -> Sequence[Opening]:
+    ids = [opening.stream.stream_id for opening in openings]
+    taken = sorted(transaction.opened(ids)) or [one for one, times in Counter(ids).items() if times > 1]
+    if taken:
+        raise Refused(f"{taken[0]} exists already", hint="nothing was started; try again")
+    return openings
+
+
+def _open(transaction: Transaction, tenant: str, opening: Opening, actor: str, position: int) -> None:
+    stream, drafts = opening.stream, opening.drafts
+    row = {"id": stream.stream_id, "tenant": tenant, "kind": stream.kind, "seq": len(drafts)}
+    transaction.later(sql.NEW_STREAM, row)
     _summarise(transaction, tenant, opening, position)
-    advance(transaction, tenant, stream.stream_id, opening.drafts, actor)
+    _record(transaction, tenant, stream.stream_id, drafts, actor, last=len(drafts))
     for cap in stream.caps:
         _open_budget(transaction, tenant, cap)
 
 
 def is_held(transaction: Transaction, tenant: str) -> bool:
     """Whether a person stopped everything."""
-    return bool(transaction.asked(sql.HOLD_FACTS, tenant=tenant))
+    return bool(transaction.hold_facts(tenant))
 
 
 def refuse_held(transaction: Transaction, tenant: str) -> None:
     """Nothing begins while a hold is on. Raises Held."""
-    if (held := hold_of(transaction.asked(sql.HOLD_FACTS, tenant=tenant))) is not None:
+    if (held := hold_of(transaction.hold_facts(tenant))) is not None:
         raise Held(held.what, hint=LIFT)
 
 
@@ -117,14 +130,12 @@ def append(
     """Record a driver's facts and extend its lease; a driver that lost the stream gets them kept as late results."""
     if any(draft.fact.type in BEGINS for draft in drafts):
         refuse_held(transaction, tenant)
-    advanced = transaction.row(sql.ADVANCE_OWNED, id=claim.stream_id, fence=claim.fence, count=len(drafts), until=until)
-    if advanced is None:
+    # At its end nothing is left to drive: giving the lease back here saves every run one commit to disk.
+    over = any(isinstance(draft.fact, RunEnded) for draft in drafts)
+    last = transaction.advance(claim.stream_id, claim.fence, len(drafts), None if over else until)
+    if last is None:
         return _keep_late(transaction, tenant, claim, drafts)
-    events = _record(transaction, tenant, claim.stream_id, drafts, DRIVER, last=advanced[0])
-    if any(isinstance(draft.fact, RunEnded) for draft in drafts):
-        # Nothing is left to drive: giving the lease back here saves every run one commit to disk.
-        transaction.rows(sql.RELEASE, id=claim.stream_id, fence=claim.fence)
-    return events
+    return _record(transaction, tenant, claim.stream_id, drafts, DRIVER, last=last)
 
 
 def move_money(
@@ -132,15 +143,10 @@ def move_money(
 ) -> None:
     """Settle, then reserve: what is given back may be set aside again. Raises OverBudget."""
     for settlement in settle:
-        transaction.rows(
-            sql.SETTLE,
-            tenant=tenant,
-            scope=settlement.scope,
-            reserved=settlement.reserved,
-            spent=settlement.spent,
-        )
+        amounts = {"scope": settlement.scope, "reserved": settlement.reserved, "spent": settlement.spent}
+        transaction.later(sql.SETTLE, {"tenant": tenant, **amounts})
     for wanted in reserve:
-        amounts = {"tenant": tenant, "scope": wanted.scope, "amount": wanted.amount}
+        wants = {"tenant": tenant, "scope": wanted.scope, "amount": wanted.amount}
         if wanted.scope == CALL:
             cap = (transaction.row(sql.BUDGET, tenant=tenant, scope=CALL) or (None,))[0]
             if cap is not None and wanted.amount > cap:
@@ -149,9 +155,9 @@ def move_money(
         if wanted.window or wanted.most is not None:
             transaction.rows(sql.BEGIN_WINDOW, tenant=tenant, scope=wanted.scope)
         most = LARGEST if wanted.most is None else wanted.most
-        if transaction.row(sql.RESERVE, **amounts, aside=wanted.aside, window=wanted.window, most=most) is None and (
+        if transaction.row(sql.RESERVE, **wants, aside=wanted.aside, window=wanted.window, most=most) is None and (
             # Refused, or a budget that nobody opened: it counts without a limit.
-            transaction.row(sql.NEW_RESERVATION, **amounts) is None
+            transaction.row(sql.NEW_RESERVATION, **wants) is None
         ):
             _, outstanding, _ = transaction.row(sql.BUDGET, tenant=tenant, scope=wanted.scope) or (None, 0.0, 0.0)
             raise OverBudget(wanted.scope, outstanding)
@@ -218,12 +224,12 @@ def _record(
             "data": draft.data,
         }
         transaction.chain.link(row)
-        transaction.rows(sql.NEW_EVENT, **row)
+        transaction.later(sql.NEW_EVENT, row)
         events.append(
             Event(stream_id=stream_id, seq=seq, ts=transaction.now, data=draft.fact, tenant=tenant, actor=actor)
         )
     if stream_id == HOLD:
-        transaction.forget()
+        transaction.forget_hold()
     _follow(transaction, tenant, stream_id, [draft.fact for draft in drafts])
     return events
 
@@ -258,7 +264,8 @@ def _follow_run(transaction: Transaction, stream_id: str, facts: Sequence[Fact])
         # What it waits for now, it waits for once the person has given it back.
         columns["status"] = "paused"
     if columns.keys() <= summary.GOING_ON.keys():
-        transaction.rows(sql.RUN_GOES_ON, id=stream_id, now=transaction.now, **{**summary.GOING_ON, **columns})
+        row = {"id": stream_id, "now": transaction.now, **summary.GOING_ON, **columns}
+        transaction.change(sql.RUN_GOES_ON, row)
     else:
         _change_run(transaction, stream_id, columns)
     if any(isinstance(fact, GivenBack) for fact in facts):
@@ -280,7 +287,8 @@ def _follow_loop(transaction: Transaction, tenant: str, loop_id: str, fact: Loop
 
 
 def _change_run(transaction: Transaction, stream_id: str, columns: summary.Columns) -> None:
-    transaction.rows(sql.CHANGE_RUN, id=stream_id, now=transaction.now, **{**summary.UNCHANGED, **columns})
+    row = {"id": stream_id, "now": transaction.now, **summary.UNCHANGED, **columns}
+    transaction.change(sql.CHANGE_RUN, row)
 
 
 def _keep_late(transaction: Transaction, tenant: str, claim: Claim, drafts: Sequence[Draft]) -> Fenced:
@@ -328,32 +336,33 @@ def _summarise(transaction: Transaction, tenant: str, opening: Opening, position
 def _summarise_run(transaction: Transaction, tenant: str, run_id: str, started: RunStarted, position: int) -> None:
     request = started.request
     place = request.workplace
-    transaction.rows(
+    transaction.later(
         sql.NEW_RUN,
-        id=run_id,
-        tenant=tenant,
-        session_id=request.session_id,
-        batch_id=request.batch_id or request.loop_id,
-        position=position,
-        project=request.project,
-        role=request.role,
-        title=request.title[: summary.MAX_TEXT],
-        prompt=request.prompt[: summary.MAX_TEXT],
-        model=request.models[0] if request.models else "",
-        branch=place.branch,
-        worktree=place.worktree,
-        root=place.root,
-        last_text="queued" if request.queue is None else f"queued for {request.queue}"[: summary.MAX_PHRASE],
-        queue=request.queue,
-        now=transaction.now,
+        {
+            "id": run_id,
+            "tenant": tenant,
+            "session_id": request.session_id,
+            "batch_id": request.batch_id or request.loop_id,
+            "position": position,
+            "project": request.project,
+            "role": request.role,
+            "title": request.title[: summary.MAX_TEXT],
+            "prompt": request.prompt[: summary.MAX_TEXT],
+            "model": request.models[0] if request.models else "",
+            "branch": place.branch,
+            "worktree": place.worktree,
+            "root": place.root,
+            "last_text": "queued" if request.queue is None else f"queued for {request.queue}"[: summary.MAX_PHRASE],
+            "queue": request.queue,
+            "now": transaction.now,
+        },
     )
     if request.session_id:
         cwd = place.worktree or place.root
         title = request.title[: summary.MAX_TEXT]
-        transaction.rows(
-            sql.NEW_SESSION, id=request.session_id, tenant=tenant, cwd=cwd, title=title, now=transaction.now
-        )
+        row = {"id": request.session_id, "tenant": tenant, "cwd": cwd, "title": title, "now": transaction.now}
+        transaction.later(sql.NEW_SESSION, row)
 
 
 def _open_budget(transaction: Transaction, tenant: str, cap: Cap) -> None:
-    transaction.rows(sql.OPEN_BUDGET, tenant=tenant, scope=cap.scope, cap=cap.cap)
+    transaction.later(sql.OPEN_BUDGET, {"tenant": tenant, "scope": cap.scope, "cap": cap.cap})

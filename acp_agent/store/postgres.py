@@ -9,7 +9,7 @@ import re
 import select
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -89,6 +89,10 @@ class PostgresConnection:
         """Run one statement to its end; no rows where it has none to give."""
         self._cursor.execute(adapted(statement), values)
         return self._cursor.fetchall() if self._cursor.description is not None else []
+
+    def many(self, statement: str, rows: Sequence[Values]) -> None:
+        """Run one statement with each of `rows`, without waiting for the server in between."""
+        self._cursor.executemany(adapted(statement), rows)
 
     def stream(self, statement: str, values: Values = NO_VALUES) -> Iterator[Row]:
         """The rows of a cursor on the server; outside a transaction, which it lives in, all at once."""

@@ -11,12 +11,23 @@ NOW = "SELECT (julianday('now') - 2440587.5) * 86400.0"
 
 NEW_STREAM = """
 INSERT INTO acp_stream (id, tenant, kind, seq, fence, takeovers, seq_at_claim)
-VALUES (:id, :tenant, :kind, 0, 0, 0, 0)"""
+VALUES (:id, :tenant, :kind, :seq, 0, 0, 0)"""
 
 ADVANCE_OWNED = """
-UPDATE acp_stream SET seq = seq + :count, lease_until = :until
+UPDATE acp_stream
+SET seq = seq + :count, lease_until = :until, owner = CASE WHEN :over THEN NULL ELSE owner END
 WHERE id = :id AND fence = :fence AND owner IS NOT NULL RETURNING seq"""
 """The fence check: no row comes back to a driver that has lost the stream."""
+
+OPENED = "SELECT id FROM acp_stream WHERE id IN (:ids)"
+
+DRIVEN = "SELECT id, seq, fence FROM acp_stream WHERE owner IS NOT NULL AND id IN (:ids)"
+"""For many ids: see `among`."""
+
+ADVANCE_TO = """
+UPDATE acp_stream SET seq = :seq, lease_until = :until, owner = CASE WHEN :over THEN NULL ELSE owner END
+WHERE id = :id"""
+"""For a driver whose fence was looked at in the same transaction."""
 
 ADVANCE = "UPDATE acp_stream SET seq = seq + :count WHERE id = :id RETURNING seq"
 
@@ -52,10 +63,7 @@ WHERE r.tenant = :tenant AND r.status = 'waiting' AND r.waiting_for = 'approval'
 
 # The audit chain
 
-HEAD = """
-INSERT INTO acp_chain (tenant, position, digest) VALUES (:tenant, 0, :digest)
-ON CONFLICT (tenant) DO UPDATE SET position = acp_chain.position RETURNING position, digest"""
-"""The end of a tenant's chain, locked until the commit; made where there is none."""
+NEW_HEAD = "INSERT INTO acp_chain (tenant, position, digest) VALUES (:tenant, 0, :digest)"
 
 MOVE_HEAD = "UPDATE acp_chain SET position = :position, digest = :digest WHERE tenant = :tenant"
 
@@ -75,37 +83,6 @@ WHERE s.tenant = :tenant AND s.seq <> (SELECT COUNT(*) FROM acp_event e WHERE e.
 ORDER BY s.id LIMIT 1"""
 
 # Erasing
-
-LIFE = """
-SELECT s.kind, COALESCE(r.status, b.status, l.status), r.landed, r.commit_sha, s.owner, s.lease_until
-FROM acp_stream s LEFT JOIN acp_run r ON r.id = s.id LEFT JOIN acp_batch b ON b.id = s.id
-    LEFT JOIN acp_loop l ON l.id = s.id
-WHERE s.id = :id AND s.tenant = :tenant"""
-
-PAYLOADS = """
-SELECT seq FROM acp_event
-WHERE stream_id = :id AND tenant = :tenant AND data <> '' AND type <> 'payload_erased' ORDER BY seq"""
-
-ERASE_PAYLOADS = """
-UPDATE acp_event SET data = ''
-WHERE stream_id = :id AND tenant = :tenant AND data <> '' AND type <> 'payload_erased'"""
-
-FORGET_RUN = """
-UPDATE acp_run SET title = '', prompt = '', message = '', last_text = '', root = '', branch = NULL, worktree = NULL,
-    path = NULL
-WHERE id = :id"""
-
-FORGET_BATCH = "UPDATE acp_batch SET prompt = '', options = '{}' WHERE id = :id"
-
-# Without its name too: the newest loop of a name is the one that goes on.
-FORGET_LOOP = (
-    "UPDATE acp_loop SET name = '', goal = '', message = '', last_text = '', root = '', branch = NULL WHERE id = :id"
-)
-
-FORGET_SESSION = "UPDATE acp_session SET title = '', cwd = '', deleted = TRUE WHERE id = :id"
-
-FORGET_TITLE = """
-UPDATE acp_session SET title = '' WHERE id = (SELECT session_id FROM acp_run WHERE id = :id AND session_id <> '')"""
 
 ERASURE = "SELECT data FROM acp_event WHERE stream_id = :id AND type = 'payload_erased' ORDER BY seq DESC LIMIT 1"
 

@@ -1,6 +1,7 @@
 """Calls from event loops to a database thread, and the way back of their outcomes."""
 
 import asyncio
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,13 @@ class Ticket:
 
     async def outcome(self) -> Any:
         """What the thread answered. Cancellation waits for it: whoever has begun a write learns whether it stands."""
+        try:
+            # A shielded scope for each call would cost more than all else here.
+            return await asyncio.shield(self.future)
+        except asyncio.CancelledError:
+            if self.future.cancelled() or anyio.current_effective_deadline() > -math.inf:
+                # Not a scope's: the loop ends.
+                raise
         with anyio.CancelScope(shield=True):
             return await self.future
 

@@ -22,7 +22,7 @@ from acp_agent.domain.redact import Redactor
 from acp_agent.store import operations
 from acp_agent.store.operations import Draft, Opening
 from acp_agent.store.reads import Found, Reads
-from acp_agent.store.writer import Transaction
+from acp_agent.store.transaction import Transaction
 
 FORMAT = 1
 _NOTE = "it was not over where it was exported"
@@ -163,10 +163,11 @@ def put(transaction: Transaction, tenant: str, streams: Sequence[Carried], redac
         first, *rest = stream.events
         new = NewStream(stream_id=stream.stream_id, kind=stream.kind, facts=(first.fact,))
         opening = Opening(new, Draft.of([first.fact], redact))
-        operations.open_stream(replace(transaction, now=first.ts), tenant, opening, first.actor, position)
+        with transaction.at(first.ts):
+            operations.open_stream(transaction, tenant, opening, first.actor, position)
         for told in rest:
-            at = replace(transaction, now=told.ts)
-            operations.advance(at, tenant, stream.stream_id, Draft.of([told.fact], redact), told.actor)
+            with transaction.at(told.ts):
+                operations.advance(transaction, tenant, stream.stream_id, Draft.of([told.fact], redact), told.actor)
         closing = CLOSINGS.get(stream.kind)
         if closing is not None and not any(told.fact.type == closing.type for told in stream.events):
             operations.advance(transaction, tenant, stream.stream_id, Draft.of([closing], redact), "import")

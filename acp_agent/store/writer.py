@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import anyio.to_thread
@@ -12,49 +12,15 @@ from acp_agent.domain.chain import Anchor
 from acp_agent.domain.errors import ExitCode, NotRecorded
 from acp_agent.store import sql
 from acp_agent.store.anchors import Anchors
-from acp_agent.store.chain import Chain
-from acp_agent.store.connection import Connection, Row
+from acp_agent.store.connection import Connection
 from acp_agent.store.database import Database
 from acp_agent.store.reconnect import opened_again
 from acp_agent.store.ticket import Ticket, deliver
+from acp_agent.store.transaction import Transaction
 from acp_agent.store.unwritable import unwritable
 
 T = TypeVar("T")
 MAX_GROUP = 256
-
-
-@dataclass(frozen=True)
-class Transaction:
-    """What an operation writes in: its `now` is the database's time in Unix seconds, one for the whole group."""
-
-    connection: Connection
-    now: float
-    chain: Chain
-    _answers: dict[str, list[Row]] = field(default_factory=dict)
-
-    def rows(self, statement: str, **values: Any) -> list[Row]:
-        """Run one statement of `store.sql` to its end."""
-        return self.connection.rows(statement, values)
-
-    def row(self, statement: str, **values: Any) -> Row | None:
-        """The first row of `rows`."""
-        found = self.rows(statement, **values)
-        return found[0] if found else None
-
-    def asked(self, statement: str, **values: Any) -> list[Row]:
-        """The same as `rows` of what changes in a group only where `forget` is called: asked once."""
-        key = f"{statement}{values}"
-        if key not in self._answers:
-            self._answers[key] = self.rows(statement, **values)
-        return self._answers[key]
-
-    def forget(self) -> None:
-        """What was `asked` may have changed."""
-        self._answers.clear()
-
-    def announce(self) -> None:
-        """Tell other processes, with the commit, that there is something for them to look at."""
-        self.connection.announce()
 
 
 Apply = Callable[[Transaction], Any]
@@ -66,6 +32,7 @@ class _Operation:
     apply: Apply
     ticket: Ticket
     guarded: bool
+    stream_id: str | None
 
 
 class _Written(NamedTuple):
@@ -104,13 +71,14 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="acp-journal-writer", daemon=True)
         self._thread.start()
 
-    async def submit(self, apply: Callable[[Transaction], T], *, guarded: bool) -> T:
+    async def submit(self, apply: Callable[[Transaction], T], *, guarded: bool, stream_id: str | None = None) -> T:
         """Run `apply` in the next group and wait for its commit.
 
-        A `guarded` one gets a savepoint of its own, because it may well refuse after it has written. Raises what
+        A `guarded` one gets a savepoint of its own, because it may well refuse after it has written. One that names
+        the stream it lengthens for its driver is written together with its like. Raises what
         `apply` raised, or returned as an exception, and NotRecorded where the database cannot be written.
         """
-        operation = _Operation(apply, Ticket(), guarded)
+        operation = _Operation(apply, Ticket(), guarded, stream_id)
         with self._gate:
             if self._refusal is not None:
                 raise self._refused() from self._failure
@@ -130,6 +98,8 @@ class Writer:
     def _run(self) -> None:
         try:
             while self._gather():
+                # Nobody in a group waits for another one of it, so any order is right: the bulk first, all in one.
+                self._group.sort(key=lambda operation: operation.guarded or operation.stream_id is None)
                 deliver(zip((operation.ticket for operation in self._group), self._outcomes(), strict=True))
                 self._group = []
             self._anchors.note()
@@ -196,23 +166,26 @@ class Writer:
     def _attempt(self, *, alone: bool) -> list[Any]:
         """Commit the group. Raises _GroupFailed where an operation without a savepoint failed."""
         mark, now = self._connection.begin_writing()
-        transaction = Transaction(self._connection, self._clock() if self._clock else now, Chain(self._connection))
-        outcomes: list[Any] = []
+        transaction = Transaction(self._connection, self._clock() if self._clock else now)
         lone = len(self._group) == 1
-        for operation in self._group:
-            if not lone and (alone or operation.guarded):
-                outcomes.append(self._guarded(operation, transaction))
-                continue
-            try:
-                outcomes.append(operation.apply(transaction))
-            except self._database.failure:
-                raise
-            except Exception as error:
-                if not lone:
-                    raise _GroupFailed from error
-                # Nothing of others is in the transaction: it is its savepoint.
-                self._connection.rows("ROLLBACK")
-                return [error]
+        outcomes: list[Any] = []
+        try:
+            if not (lone or alone):
+                transaction.look_up(operation.stream_id for operation in self._group if operation.stream_id is not None)
+            for operation in self._group:
+                if not lone and (alone or operation.guarded):
+                    outcomes.append(self._guarded(operation, transaction))
+                else:
+                    outcomes.append(operation.apply(transaction))
+            transaction.write_out()
+        except self._database.failure:
+            raise
+        except Exception as error:
+            if not lone:
+                raise _GroupFailed from error
+            # Nothing of others is in the transaction: it is its savepoint.
+            self._connection.rows("ROLLBACK")
+            return [error]
         heads = transaction.chain.write()
         self._crash("journal.before_commit")
         self._written = _Written(mark, heads, outcomes)
@@ -222,18 +195,16 @@ class Writer:
         return outcomes
 
     def _guarded(self, operation: _Operation, transaction: Transaction) -> Any:
-        self._connection.rows("SAVEPOINT operation")
-        marked = transaction.chain.mark()
+        begun = transaction.begin_alone()
         try:
             outcome = operation.apply(transaction)
+            transaction.write_out()
         except self._database.failure:
             raise
         except Exception as error:
-            self._connection.rows("ROLLBACK TO operation")
-            transaction.chain.restore(marked)
-            transaction.forget()
+            transaction.take_back(begun)
             outcome = error
-        self._connection.rows("RELEASE operation")
+        transaction.end_alone()
         return outcome
 
     def _fail(self, error: BaseException) -> None:

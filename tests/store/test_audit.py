@@ -19,7 +19,7 @@ from acp_agent.store import sql
 from acp_agent.store.anchors import EVERY, anchors_in, file_beside
 from acp_agent.store.audit import export, verify_database, verify_export
 from acp_agent.store.journal import StoredJournal
-from acp_agent.store.writer import Transaction
+from acp_agent.store.transaction import Transaction
 
 
 @pytest.fixture
@@ -237,7 +237,7 @@ async def test_an_erased_payload_verifies_where_a_later_event_says_why(
 
 def _insert(transaction: Transaction, row: dict[str, Any]) -> None:
     transaction.chain.link(row)
-    transaction.rows(sql.NEW_STREAM, id=row["stream_id"], tenant="local", kind="session")
+    transaction.rows(sql.NEW_STREAM, id=row["stream_id"], tenant="local", kind="session", seq=0)
     transaction.rows(sql.ADVANCE, id=row["stream_id"], count=1)
     transaction.rows(sql.NEW_EVENT, **row)
 

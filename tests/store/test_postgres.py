@@ -15,7 +15,7 @@ from acp_agent.domain.errors import ExitCode, UsageError
 from acp_agent.domain.events import RunEnded
 from acp_agent.domain.location import ServerLocation
 from acp_agent.domain.ports import NewStream, Owner
-from acp_agent.store import ddl, migrate, schema, sql
+from acp_agent.store import ddl, migrate, schema, sql, sql_erasure
 from acp_agent.store.audit import verify_database
 from acp_agent.store.journal import StoredJournal
 from acp_agent.store.postgres import LOCK, PostgresDatabase, adapted
@@ -25,7 +25,7 @@ from acp_agent.testing.postgres import PostgresServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
 NewRun = Callable[..., NewStream]
-STATEMENTS = {name: text for name, text in vars(sql).items() if name.isupper()}
+STATEMENTS = {name: text for name, text in {**vars(sql), **vars(sql_erasure)}.items() if name.isupper()}
 SHAPE = """
 SELECT table_name, column_name, data_type, collation_name, is_nullable
 FROM information_schema.columns WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position"""

@@ -13,12 +13,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 
 from acp_agent.domain.errors import UsageError
-from acp_agent.store import ddl, migrate, schema, sql, tables
+from acp_agent.store import ddl, migrate, schema, sql, sql_erasure, tables
 from acp_agent.store.audit import verify_database
 from acp_agent.store.journal import StoredJournal
 from acp_agent.store.reads import Reads
 
-STATEMENTS = {name: text for name, text in vars(sql).items() if name.isupper()}
+STATEMENTS = {name: text for name, text in {**vars(sql), **vars(sql_erasure)}.items() if name.isupper()}
 # Whole words that only one of the two databases understands.
 SQLITE_ALONE = r"\b(rowid|julianday|strftime|unixepoch|ifnull|iif|glob|autoincrement|replace|ignore|pragma|datetime)\b"
 
