@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from acp_agent.testing import warm
 from acp_agent.testing.killer import MARKER_VARIABLE, Leftover, kill_leftovers
 from acp_agent.testing.tap import LONGEST_LINE
 
@@ -18,7 +19,7 @@ from acp_agent.testing.tap import LONGEST_LINE
 class AgentProcess:
     """A running agent. Make one with `start`; `close` leaves nothing of it alive."""
 
-    def __init__(self, process: asyncio.subprocess.Process, started: float, marker: str) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | warm.WarmProcess, started: float, marker: str) -> None:
         self.process = process
         self.marker = marker
         self.started = started
@@ -30,9 +31,15 @@ class AgentProcess:
     async def start(
         cls, command: Sequence[str], environment: Mapping[str, str], cwd: Path | str | None = None
     ) -> AgentProcess:
-        """Start `command` with exactly `environment`, and a marker by which its descendants are found."""
+        """Start `command` with exactly `environment`, and a marker by which its descendants are found.
+
+        One that begins with `warm.PROGRAM` is `acp` as `acp_agent.testing.warm` starts it.
+        """
         marker = uuid.uuid4().hex
         started = time.monotonic()
+        whole = {**environment, MARKER_VARIABLE: marker}
+        if command[0] == warm.PROGRAM:
+            return cls(await warm.WarmProcess.start(command[1:], whole, cwd, LONGEST_LINE), started, marker)
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,
@@ -40,7 +47,7 @@ class AgentProcess:
             stderr=asyncio.subprocess.PIPE,
             limit=LONGEST_LINE,
             cwd=cwd,
-            env={**environment, MARKER_VARIABLE: marker},
+            env=whole,
             start_new_session=True,
         )
         return cls(process, started, marker)
@@ -85,6 +92,8 @@ class AgentProcess:
         with contextlib.suppress(TimeoutError):
             await self.exited(grace)
         left = await asyncio.to_thread(kill_leftovers, self.marker)
+        # A warm one does not carry the marker where it is looked for.
+        self.signal(signal.SIGKILL)
         await self.process.wait()
         await self._drain
         return left

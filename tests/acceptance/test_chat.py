@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from acp_agent.config.paths import database_path
+from acp_agent.testing import warm
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.script import Rule, Step
 
@@ -157,16 +158,7 @@ def chat(server: ModelServer, project: Path, *words: str) -> Iterator[Terminal]:
 
 
 def scripted(server: ModelServer, project: Path, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "acp_agent.main", "chat", *words],
-        cwd=project,
-        env=surroundings(server),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return warm.run("chat", *words, cwd=project, environment=surroundings(server), stdin=stdin)
 
 
 def session_in(text: str) -> str:

@@ -5,7 +5,6 @@ import json
 import re
 import socket
 import subprocess
-import sys
 import threading
 import tomllib
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from acp_agent.testing import warm
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.request import Request
 from acp_agent.testing.script import Step
@@ -107,16 +107,7 @@ def configured(folder: Path, registries: str) -> None:
 
 def run(folder: Path, server: ModelServer, *words: str) -> subprocess.CompletedProcess[str]:
     """`acp ...` as a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "acp_agent.main", *words],
-        cwd=folder,
-        env=environment(server),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return warm.run(*words, cwd=folder, environment=environment(server))
 
 
 def answers(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:

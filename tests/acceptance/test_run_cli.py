@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from acp_agent.testing import warm
 from acp_agent.testing.killer import Victim
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.repos import Fleet, git, make_fleet, tree
@@ -63,16 +64,7 @@ def environment(server: ModelServer | None) -> dict[str, str]:
 
 
 def acp(fleet: Fleet, server: ModelServer | None, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "acp_agent.main", *words],
-        cwd=fleet.projects_file.parent,
-        env=environment(server),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return warm.run(*words, cwd=fleet.projects_file.parent, environment=environment(server), stdin=stdin)
 
 
 def started(fleet: Fleet, server: ModelServer, *words: str) -> Victim:

@@ -2,16 +2,15 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from acp_agent.testing import warm
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.repos import make_repo
 from acp_agent.testing.script import Rule, Step
 
-ROOT = Path(__file__).parents[2]
 SKILL = (
     "---\nname: stamp\ndescription: How releases are stamped. Use it before a release.\n---\nRun scripts/stamp.sh.\n"
 )
@@ -30,9 +29,7 @@ def repo(tmp_path: Path) -> Path:
 
 def acp(cwd: Path, *words: str, server: ModelServer | None = None) -> subprocess.CompletedProcess[str]:
     model = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-of-the-script"} if server else {}
-    environment = {**os.environ, **model, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "acp_agent.main", *words]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return warm.run(*words, cwd=cwd, environment={**os.environ, **model})
 
 
 @pytest.mark.bwrap

@@ -3,29 +3,20 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
+from acp_agent.testing import warm
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.repos import git, make_repo
 from acp_agent.testing.script import Rule, Step
 
-ROOT = Path(__file__).parents[2]
 WRITE = Step(tools=[("write_file", {"path": "new.txt", "content": "new\n"})])
 SCRIPT = [Rule(contains="write it", turns=[WRITE, Step(text="Done.")], since="prompt")]
 
 
 def acp(server: ModelServer, cwd: Path, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "acp_agent.main", *words],
-        cwd=cwd,
-        env={**os.environ, "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-x", "PYTHONPATH": str(ROOT)},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    environment = {**os.environ, "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-x"}
+    return warm.run(*words, cwd=cwd, environment=environment, stdin=stdin)
 
 
 def test_a_turn_of_a_conversation_is_undone_and_brought_back(tmp_path: Path) -> None:

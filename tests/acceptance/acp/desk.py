@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from acp_agent.store.reads import EventRow, Reads
+from acp_agent.testing import warm
 from acp_agent.testing.conformance import complaints
 from acp_agent.testing.consent import Answer, Consent
 from acp_agent.testing.editor import Editor, started
@@ -23,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = ProtocolSchema(ROOT / "tests" / "data" / "acp-schema-v1.json")
 MODEL = "test-model"
 COMMAND = (sys.executable, "-m", "acp_agent.main", "serve")
+WARM = (warm.PROGRAM, "serve")
+"""The same, without the time that its imports take."""
 FILES = {"limits.py": "LIMIT = 10\n", "README.md": "# sample\n\nThe limit is 10.\n"}
 CONFIG = f"""\
 [providers.openai.prices.{MODEL}]
@@ -79,7 +82,7 @@ class Desk:
         *answers: Answer,
         then: Answer = "reject",
         environment: Mapping[str, str] | None = None,
-        command: Sequence[str] = COMMAND,
+        command: Sequence[str] = WARM,
         capabilities: Mapping[str, Any] | None = None,
         forms: Sequence[Mapping[str, Any] | None] = (),
         hands: EditorHands | None = None,

@@ -14,7 +14,7 @@ from acp_agent.testing.editor import started
 from acp_agent.testing.script import Rule, Step
 from acp_agent.testing.tap import RawError
 from tests.acceptance.acp.conftest import DeskOf
-from tests.acceptance.acp.desk import COMMAND, MODEL, SCHEMA
+from tests.acceptance.acp.desk import MODEL, SCHEMA, WARM
 
 SAY = Rule(contains="say", since="prompt", turns=[Step(text="Said.")])
 NOT_OURS = ("session/set_model", "providers/list", "mcp/message", "nes/start", "auth/status", "session/stop")
@@ -46,7 +46,7 @@ async def test_zed_hears_of_a_session_only_once_it_was_announced(desk_of: DeskOf
 
 async def test_codecompanion_signs_in_by_the_first_method_and_pages_through_the_list(desk_of: DeskOf) -> None:
     desk = desk_of(SAY)
-    async with started(COMMAND, desk.environment, desk.root) as editor:
+    async with started(WARM, desk.environment, desk.root) as editor:
         said = await editor.initialize({"fs": {"readTextFile": True, "writeTextFile": True}})
         assert await editor.request("authenticate", {"methodId": said["authMethods"][0]["id"]}) == {}
         session = await desk.session(editor)
@@ -76,7 +76,7 @@ async def test_agent_shell_gives_hardly_any_environment(desk_of: DeskOf) -> None
     desk = desk_of(SAY)
     names = ("ACP_HOME", "ACP_MODEL", "OPENAI_BASE_URL", "OPENAI_API_KEY", "PYTHONPATH")
     bare = {name: desk.environment[name] for name in names}
-    async with started(COMMAND, bare, desk.root) as editor:
+    async with started(WARM, bare, desk.root) as editor:
         await editor.initialize()
         assert (await editor.prompt(await desk.session(editor), "say")).text() == "Said."
         await editor.close_stdin()

@@ -8,7 +8,7 @@ import pytest
 from acp_agent.testing.consent import Consent
 from acp_agent.testing.editor import started
 from acp_agent.testing.script import Rule, Step
-from tests.acceptance.acp.desk import COMMAND, READ, Desk, edit
+from tests.acceptance.acp.desk import READ, WARM, Desk, edit
 from tests.acceptance.acp.test_questions import acp
 
 DeskOf = Callable[..., Desk]
@@ -17,7 +17,7 @@ SCRIPT = Rule(turns=[READ, edit("LIMIT = 20"), Step(text="Raised.")])
 
 async def left_waiting(desk: Desk) -> tuple[str, str]:
     """A session, and its run that asks for approval, whose agent was killed."""
-    async with started(COMMAND, desk.environment, desk.root, Consent("hold")) as editor:
+    async with started(WARM, desk.environment, desk.root, Consent("hold")) as editor:
         await editor.initialize()
         session = await desk.session(editor)
         turning = asyncio.ensure_future(editor.prompt(session, "raise the limit"))

@@ -11,7 +11,7 @@ from acp_agent.testing.consent import Consent
 from acp_agent.testing.editor import started
 from acp_agent.testing.script import Rule, Step
 from tests.acceptance.acp.conftest import DeskOf
-from tests.acceptance.acp.desk import COMMAND, READ, Desk, edit
+from tests.acceptance.acp.desk import READ, WARM, Desk, edit
 from tests.acceptance.acp.test_questions import FORMS, acp
 
 STEPS = [{"text": "Change LIMIT", "files": ["limits.py"], "acceptance": "it is 20"}, {"text": "Tell people"}]
@@ -81,7 +81,7 @@ async def test_a_rejected_plan_is_revised_with_what_the_person_said(desk_of: Des
 
 async def test_a_plan_outlives_a_kill_and_the_next_prompt_is_what_is_said_about_it(desk_of: DeskOf) -> None:
     desk = desk_of(Rule(turns=[PROPOSE, PROPOSE, Step(text="Done.")]))
-    async with started(COMMAND, desk.environment, desk.root, Consent("hold")) as editor:
+    async with started(WARM, desk.environment, desk.root, Consent("hold")) as editor:
         await editor.initialize()
         session = await desk.session(editor, "plan")
         turning = asyncio.ensure_future(editor.prompt(session, "raise the limit"))

@@ -2,15 +2,15 @@
 
 import asyncio
 import subprocess
-import sys
 from collections.abc import Mapping
 from typing import Any
 
+from acp_agent.testing import warm
 from acp_agent.testing.consent import Consent
 from acp_agent.testing.editor import started
 from acp_agent.testing.script import Rule, Step
 from tests.acceptance.acp.conftest import DeskOf
-from tests.acceptance.acp.desk import COMMAND, Desk
+from tests.acceptance.acp.desk import WARM, Desk
 
 FORMS: Mapping[str, Any] = {"elicitation": {"form": {}}}
 WHICH = {"question": "Which limit?", "choices": ["20", "30"], "default": "20"}
@@ -36,9 +36,7 @@ def kinds(desk: Desk) -> list[str]:
 def acp(
     desk: Desk, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "acp_agent.main", *arguments]
-    whole = {**desk.environment, **(environment or {})}
-    return subprocess.run(command, env=whole, cwd=desk.root, capture_output=True, text=True, check=False)
+    return warm.run(*arguments, cwd=desk.root, environment={**desk.environment, **(environment or {})})
 
 
 async def test_a_form_is_filled_in_where_the_editor_has_forms(desk_of: DeskOf) -> None:
@@ -88,7 +86,7 @@ async def test_a_deadline_takes_the_default_and_withdraws_the_form(desk_of: Desk
 
 async def test_after_a_kill_the_next_prompt_is_the_answer_and_the_same_run_goes_on(desk_of: DeskOf) -> None:
     desk = desk_of(*asking(**OPEN))
-    async with started(COMMAND, desk.environment, desk.root, Consent()) as editor:
+    async with started(WARM, desk.environment, desk.root, Consent()) as editor:
         await editor.initialize()
         session = await desk.session(editor)
         turn = await editor.prompt(session, "raise the limit")
