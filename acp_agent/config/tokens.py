@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from acp_agent.config.paths import shown_path, state_dir
 from acp_agent.domain.errors import UsageError
@@ -24,6 +25,7 @@ GIVEN_FILE = "tokens.json"
 OWN = "own"
 """The name of this machine's token."""
 _SHORTEST = 16
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _log = logging.getLogger(__name__)
 
@@ -109,18 +111,24 @@ class Tokens:
                 found = token
         return found
 
+    def has(self, token: Token) -> bool:
+        """Whether `token`, which was known, has not been taken back since."""
+        return token is self._own or token in self._current()
+
     def _current(self) -> tuple[Token, ...]:
+        seen = None
         try:
             status = self._path.stat()
             seen = (status.st_mtime_ns, status.st_ino, status.st_size)
             if seen != self._seen:
-                self._given, self._seen = tuple(_given(self._path)), seen
+                self._given = tuple(_given(self._path))
         except FileNotFoundError:
-            self._given, self._seen = (), None
+            self._given = ()
         except (OSError, UsageError) as error:
             # Rather nobody than somebody whose token was taken back.
             _log.error("no token but the machine's own is known: %s", error)
-            self._given, self._seen = (), None
+            self._given = ()
+        self._seen = seen
         return self._given
 
 
@@ -161,17 +169,20 @@ def _new_token() -> str:
 
 def _given(path: Path) -> list[Token]:
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        return [
-            Token(str(row["name"]), str(row["sha256"]), frozenset(map(Scope, row["scopes"])), float(row["created"]))
-            for row in rows
-        ]
+        return [_token(row) for row in json.loads(path.read_text(encoding="utf-8"))]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         shown = shown_path(path)
         hint = f"remove {shown} and give new tokens"
         raise UsageError(f"{shown}: is not what acp token writes", hint=hint) from None
+
+
+def _token(row: Mapping[str, Any]) -> Token:
+    token = Token(str(row["name"]), str(row["sha256"]), frozenset(map(Scope, row["scopes"])), float(row["created"]))
+    if not _NAME.fullmatch(token.name) or token.name == OWN or not _DIGEST.fullmatch(token.digest):
+        raise ValueError(token.name)
+    return token
 
 
 def _keep(environ: Mapping[str, str], tokens: Iterable[Token]) -> None:

@@ -1,8 +1,9 @@
 """The server that all of HTTP goes through, with `/metrics` and the health endpoints; REST for scripts is to come.
 
-`server` listens, `doors` has the deadlines and the limits of connections, `guard` what each request must show, `site`
-what is answered beside the protocol, which `acp_agent.main` brings along. What will live here too are typed routes
-under `/api/v1`, the events of runs, batches and loops as server-sent events, and the generated `/openapi.json`.
+`server` listens, `doors` and `sockets` have the deadlines and the limits of connections, `guard` what each request must
+show, `site` what is answered beside the protocol, which `acp_agent.main` brings along. What will live here too are
+typed routes under `/api/v1`, the events of runs, batches and loops as server-sent events, and the generated
+`/openapi.json`.
 
 Promises
 - A bearer token opens every path; only `/healthz` and `/readyz` answer without one.

@@ -1,8 +1,8 @@
 """Who is connected: deadlines for what is said too slowly, and room for those who have a token, whoever else comes.
 
-The server we use has no deadline for headers, and no limit that tells those who stall from those who work, so its two
-protocol classes are extended here. A connection is a stranger's until a request on it has shown a token. Of strangers
-there may be only so many: one too many ends the oldest, so that whoever has a token always gets in.
+The server we use has no deadline for headers, and no limit that tells those who stall from those who work, so its
+protocol classes are extended, here and in `sockets`. A connection is a stranger's until a request on it has shown a
+token. Of strangers there may be only so many: one too many ends the oldest, so that whoever has a token always gets in.
 """
 
 import asyncio
@@ -11,7 +11,6 @@ from collections import Counter
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 MOST_STRANGERS = 128
 MOST_STRANGERS_OF_PEER = 64
@@ -133,22 +132,6 @@ class DoorProtocol(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-
-
-class SocketProtocol(WebSocketsSansIOProtocol):
-    """A WebSocket, which began as a request at the door."""
-
-    async def send(self, message: Any) -> None:
-        """Something for the client."""
-        await super().send(message)
-        if self.initial_response is not None:
-            # It was refused, with all that belongs to it: else a line of the log says that something is missing.
-            self.handshake_complete = True
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """It is gone."""
-        self.app_state["visitor"].leave()
-        super().connection_lost(exc)
 
 
 def at_the_doors(doors: Doors) -> type[DoorProtocol]:

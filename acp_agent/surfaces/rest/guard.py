@@ -44,6 +44,8 @@ class Guard:
             route = self._admitted(scope)
             if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
                 receive = _again(await _body(scope, receive), receive)
+            elif "token" in scope["state"]:
+                receive, send = self._while_known(scope, receive, send)
         except Refused as refused:
             await refuse(scope, send, refused)
         except _Gone:
@@ -68,10 +70,30 @@ class Guard:
                 raise Refused(403, f"this token lacks a scope: {scope['path']} takes {' and '.join(route.scopes)}")
             if not scope["state"]["visitor"].show_token():
                 raise Refused(503, "there are too many connections; try again later")
-            scope["state"]["caller"] = token.name
+            scope["state"] |= {"caller": token.name, "token": token}
         elif scope["type"] == "websocket":
             raise Refused(404, "there is nothing here")
         return route
+
+    def _while_known(self, scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
+        """What stays open ends with its token: once that is taken back nothing is heard and nothing told any more."""
+        token, visitor, gone = scope["state"]["token"], scope["state"]["visitor"], f"{scope['type']}.disconnect"
+
+        def is_known() -> bool:
+            if self._tokens.has(token):
+                return True
+            visitor.transport.abort()
+            return False
+
+        async def received() -> Message:
+            message = await receive()
+            return message if is_known() else {"type": gone, "code": 1008}
+
+        async def sent(message: Message) -> None:
+            if is_known():
+                await send(message)
+
+        return received, sent
 
     def _check_host(self, given: list[str]) -> None:
         host = given[0].lower() if len(given) == 1 else ""

@@ -19,9 +19,10 @@ from acp_agent.config.listening import Listening, bound
 from acp_agent.config.tokens import VARIABLE, Scope, Tokens, own_token
 from acp_agent.surfaces.rest.asgi import Receive, Send
 from acp_agent.surfaces.rest.asgi import Scope as Request
-from acp_agent.surfaces.rest.doors import Doors, SocketProtocol, at_the_doors
+from acp_agent.surfaces.rest.doors import Doors, at_the_doors
 from acp_agent.surfaces.rest.guard import MOST_BODY, Guard, Route
 from acp_agent.surfaces.rest.site import Site
+from acp_agent.surfaces.rest.sockets import SocketProtocol
 
 _HEADERS_MOST = 32 * 1024
 _IDLE = 30
@@ -70,8 +71,15 @@ class Server:
             "/readyz": Route(site.ready, None),
         }
         guard = Guard(self.listening, Tokens(app.environ, self.token), routes)
-        try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._take_file_away, stopped)
             await serve(guard, self.sockets, stopped, self._announce)
+            group.cancel_scope.cancel()
+
+    async def _take_file_away(self, stopped: anyio.Event) -> None:
+        """While we listen still: from the moment that we do not, another server may put a file of its own there."""
+        try:
+            await stopped.wait()
         finally:
             if self.listening.unix is not None:
                 self.listening.unix.unlink(missing_ok=True)
