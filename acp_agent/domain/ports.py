@@ -228,6 +228,10 @@ class Journal(Protocol):
         """
         ...
 
+    async def claim_first(self, stream_ids: Sequence[str], owner: Owner, most: int) -> list[Claim]:
+        """Take the first `most` of the streams that can be had, at once."""
+        ...
+
     async def owner_of(self, stream_id: str) -> Owner | None:
         """The process whose lease of a stream is in force."""
         ...

@@ -58,8 +58,8 @@ from acp_agent.domain.undo_notes import taken_back_text, undone_text
 from acp_agent.domain.weight import Trait
 from acp_agent.domain.work_plan import WorkPlan
 
-_AFTER_A_WAIT = (
-    *(
+_AFTER_A_WAIT = frozenset(
+    {
         RunStarted,
         WorkspacePrepared,
         Resumed,
@@ -70,8 +70,12 @@ _AFTER_A_WAIT = (
         LateResult,
         Accepted,
         Rejected,
-    ),
-    *(Undone, CompensationStarted, CompensationFinished, Taken, GivenBack),
+        Undone,
+        CompensationStarted,
+        CompensationFinished,
+        Taken,
+        GivenBack,
+    }
 )
 
 Phase = Literal["proposed", "asked", "allowed", "denied", "started", "unknown"]
@@ -208,7 +212,7 @@ def apply(state: RunState, event: Event) -> RunState:
 
 def _follows_a_wait(fact: Fact) -> bool:
     """Whether nobody drove the run right before `fact`; a crash loop is found by whoever comes next."""
-    return isinstance(fact, _AFTER_A_WAIT) or (isinstance(fact, Parked) and fact.waiting == "crash_loop")
+    return type(fact) in _AFTER_A_WAIT or (isinstance(fact, Parked) and fact.waiting == "crash_loop")
 
 
 def _changes(state: RunState, fact: Fact) -> dict[str, object]:

@@ -164,30 +164,18 @@ class LocalEngine:
                 queue.extend(run_id for run_id in found if run_id not in tried and run_id not in self._set_aside)
                 if not queue:
                     break
-            some = [queue.popleft() for _ in range(min(free, len(queue)))]
+            # More than there are slots: others look at the same runs, and have some of them by now.
+            some = [queue.popleft() for _ in range(min(4 * free + 8, len(queue)))]
+            claims = await self._journal.claim_first(some, self._owner, free)
+            if len(claims) == free:
+                asked = some.index(claims[-1].stream_id) + 1
+                queue.extendleft(reversed(some[asked:]))
+                some = some[:asked]
             tried.update(some)
-            for claim in await self._claimed(some):
+            for claim in claims:
                 slots.acquire_on_behalf_of_nowait(claim)
                 group.start_soon(self._drive_in_slot, claim, slots)
         return slots.borrowed_tokens > 0
-
-    async def _claimed(self, run_ids: Sequence[str]) -> list[Claim]:
-        """Claim runs at once, which the journal makes one commit; those that somebody else has are left out."""
-        claims: dict[str, Claim | None] = {}
-        failures: list[AcpAgentError] = []
-
-        async def claim(run_id: str) -> None:
-            try:
-                claims[run_id] = await self._journal.claim(run_id, self._owner)
-            except AcpAgentError as error:
-                failures.append(error)
-
-        async with anyio.create_task_group() as group:
-            for run_id in run_ids:
-                group.start_soon(claim, run_id)
-        if failures:
-            raise failures[0]
-        return [found for run_id in run_ids if (found := claims[run_id]) is not None]
 
     async def _drive_in_slot(self, claim: Claim, slots: anyio.CapacityLimiter) -> None:
         try:

@@ -2,69 +2,95 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from acp_agent.domain.events import Parked
 from acp_agent.domain.ports import Claim, Pulse, Queues
 from acp_agent.store import operations, process, sql
-from acp_agent.store.connection import Connection
-from acp_agent.store.transaction import Transaction
+from acp_agent.store.connection import Connection, Row
+from acp_agent.store.transaction import Transaction, among
 
 _log = logging.getLogger(__name__)
 MAX_TAKEOVERS = 3
+ALL = 1_000_000_000
+"""Rows that nobody has."""
 _IS_DRIVEN = {"run": sql.RUN_IS_DRIVEN, "batch": sql.BATCH_IS_DRIVEN}
 
 
-def dead_owner(connection: Connection, tenant: str, stream_id: str, now: float) -> str | None:
-    """The owner (as recorded) of a lease still in force, if its process is gone. Asked before the transaction: slow."""
-    rows = connection.rows(sql.OWNER, {"id": stream_id, "tenant": tenant, "now": now})
-    owner: str | None = rows[0][0] if rows else None
-    return owner if owner is not None and process.judge()(owner) else None
+def dead_owners(connection: Connection, tenant: str, stream_ids: Sequence[str], now: float) -> frozenset[str]:
+    """Owners (as recorded) of leases still in force whose process is gone. Asked before the transaction: slow."""
+    found: set[str] = set()
+    for statement, values in among(sql.OWNERS, stream_ids):
+        found.update(owner for (owner,) in connection.rows(statement, {**values, "tenant": tenant, "now": now}))
+    is_gone = process.judge()
+    return frozenset(owner for owner in found if is_gone(owner))
 
 
 def claimable(connection: Connection, tenant: str, which: str | Queues | None, limit: int, now: float) -> list[str]:
     """Ids of runs that are queued or running and have no living driver, oldest first: all, of a batch, or of queues."""
-    batch_id, queues = (which, None) if isinstance(which, str) else (None, which)
     if connection.rows(sql.HOLD_FACTS, {"tenant": tenant}):
         return []
-    statement = sql.CLAIMABLE if batch_id is None else sql.CLAIMABLE_OF_BATCH
+    values = {"tenant": tenant, "batch_id": which}
+    if which is None or isinstance(which, str):
+        statement = sql.CLAIMABLE if which is None else sql.CLAIMABLE_OF_BATCH
+    else:
+        ((statement, names),) = among(sql.CLAIMABLE_OF_QUEUES, sorted(which))
+        values |= names
+    # Those that run are few, but any number of them may be held.
+    found = [
+        row
+        for status, most in (("running", ALL), ("queued", limit))
+        for row in connection.rows(statement, {**values, "status": status, "limit": most})
+    ]
     is_gone = process.judge()
-    found: list[str] = []
-    for run_id, owner, lease_until, queue in connection.rows(statement, {"tenant": tenant, "batch_id": batch_id}):
-        if len(found) >= limit:
-            break
-        if (queues is None or queue in queues) and not _held(owner, lease_until, now, is_gone):
-            found.append(run_id)
-    return found
+    free = (run_id for _, _, run_id, owner, until in sorted(found) if not _held(owner, until, now, is_gone))
+    return list(islice(free, limit))
 
 
 def claim(
-    transaction: Transaction, tenant: str, stream_id: str, owner: str, dead: str | None, lease: float
+    transaction: Transaction,
+    tenant: str,
+    stream_ids: Sequence[str],
+    owner: str,
+    dead: frozenset[str],
+    lease: float,
+    most: int,
+) -> list[Claim]:
+    """Take the first `most` of the streams that nobody holds; those whose owner is `dead` count as such."""
+    leases = {row[0]: row[1:] for row in transaction.among(sql.LEASES, stream_ids, tenant=tenant)}
+    claims: list[Claim] = []
+    for stream_id in stream_ids:
+        if len(claims) == most:
+            break
+        row = leases.get(stream_id)
+        if row is None:
+            raise operations.unknown(stream_id)
+        taken = _taken(transaction, tenant, stream_id, row, owner, dead, lease)
+        if taken is not None:
+            claims.append(taken)
+    return claims
+
+
+def _taken(
+    transaction: Transaction, tenant: str, stream_id: str, row: Row, owner: str, dead: frozenset[str], lease: float
 ) -> Claim | None:
-    """Take a stream that nobody holds; one whose owner is `dead` counts as such."""
-    row = transaction.row(sql.LEASE, id=stream_id, tenant=tenant)
-    if row is None:
-        raise operations.unknown(stream_id)
-    kind, seq, fence, holder, lease_until, takeovers, seq_at_claim, status = row
-    if _held(holder, lease_until, transaction.now, lambda text: text == dead):
+    kind, fence, holder, lease_until, takeovers, status, progressed = row
+    if _held(holder, lease_until, transaction.now, dead.__contains__):
         return None
     if kind in operations.WORKS and operations.is_held(transaction, tenant):
         return None
     if not _drivable(transaction, stream_id, kind, status):
         return None
-    lost = holder is not None
-    progressed = seq > seq_at_claim and transaction.row(sql.PROGRESS, id=stream_id, after=seq_at_claim) is not None
-    takeovers = takeovers + 1 if lost and not progressed else 0
-    crash_loop = kind == "run" and takeovers >= MAX_TAKEOVERS
+    takeovers = takeovers + 1 if holder is not None and not progressed else 0
     until = transaction.now + lease
-    taken = transaction.row(sql.TAKE, id=stream_id, fence=fence, owner=owner, until=until, takeovers=takeovers)
-    if taken is None:
-        return None
-    if crash_loop:
-        _give_up(transaction, tenant, Claim(stream_id=stream_id, fence=taken[0]))
+    transaction.later(sql.TAKE, {"id": stream_id, "owner": owner, "until": until, "takeovers": takeovers})
+    claimed = Claim(stream_id=stream_id, fence=fence + 1, takeovers=takeovers)
+    if kind == "run" and takeovers >= MAX_TAKEOVERS:
+        _give_up(transaction, tenant, claimed)
         return None
     if kind in _IS_DRIVEN:
-        transaction.rows(_IS_DRIVEN[kind], id=stream_id, now=transaction.now)
-    return Claim(stream_id=stream_id, fence=taken[0], takeovers=takeovers)
+        transaction.later(_IS_DRIVEN[kind], {"id": stream_id, "now": transaction.now})
+    return claimed
 
 
 def renew(transaction: Transaction, claims: Sequence[Claim], lease: float) -> list[Pulse]:

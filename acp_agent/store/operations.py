@@ -93,7 +93,8 @@ def open_stream(transaction: Transaction, tenant: str, opening: Opening, actor: 
 
 def _all_new(transaction: Transaction, openings: Sequence[Opening]) -> Sequence[Opening]:
     ids = [opening.stream.stream_id for opening in openings]
-    taken = sorted(transaction.opened(ids)) or [one for one, times in Counter(ids).items() if times > 1]
+    opened = sorted(stream_id for (stream_id,) in transaction.among(sql.OPENED, ids))
+    taken = opened or [one for one, times in Counter(ids).items() if times > 1]
     if taken:
         raise Refused(f"{taken[0]} exists already", hint="nothing was started; try again")
     return openings

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -15,6 +16,8 @@ from acp_agent.store.ticket import Ticket, deliver
 
 T = TypeVar("T")
 Question = Callable[[Connection], T]
+TOGETHER = 0.01
+"""Seconds for which an answer may wait for the next one."""
 
 
 class Reader:
@@ -52,20 +55,29 @@ class Reader:
             await anyio.to_thread.run_sync(self._thread.join)
 
     def _run(self) -> None:
+        answered: list[tuple[Ticket, Any]] = []
+        began = time.monotonic()
         while (asked := self._queue.get()) is not None:
             question, ticket = asked
-            answer: Any
-            try:
-                answer = self._answer(question)
-            except self._database.error as error:
-                answer = AcpAgentError(
-                    f"{self._database.name}: cannot read: {error}", hint="check the disk, the file or the server"
-                )
-                answer.__cause__ = error
-            except BaseException as error:
-                answer = error
-            deliver([(ticket, answer)])
+            answered.append((ticket, self._outcome(question)))
+            # Waking an event loop costs more than most answers: those that many wait for are told together.
+            if self._queue.empty() or time.monotonic() - began > TOGETHER:
+                deliver(answered)
+                answered, began = [], time.monotonic()
+        deliver(answered)
         self._connection.close()
+
+    def _outcome(self, question: Question[Any]) -> Any:
+        try:
+            return self._answer(question)
+        except self._database.error as error:
+            told = AcpAgentError(
+                f"{self._database.name}: cannot read: {error}", hint="check the disk, the file or the server"
+            )
+            told.__cause__ = error
+            return told
+        except BaseException as error:
+            return error
 
     def _answer(self, question: Question[T]) -> T:
         """Ask again on a new connection where the old one was lost."""

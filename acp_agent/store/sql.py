@@ -260,19 +260,21 @@ LOOPS_OF_NAME = (
 
 OWNER = "SELECT owner FROM acp_stream WHERE id = :id AND tenant = :tenant AND lease_until >= :now"
 
-LEASE = """
-SELECT s.kind, s.seq, s.fence, s.owner, s.lease_until, s.takeovers, s.seq_at_claim, COALESCE(r.status, b.status)
-FROM acp_stream s LEFT JOIN acp_run r ON r.id = s.id LEFT JOIN acp_batch b ON b.id = s.id
-WHERE s.id = :id AND s.tenant = :tenant"""
+OWNERS = "SELECT DISTINCT owner FROM acp_stream WHERE tenant = :tenant AND lease_until >= :now AND id IN (:ids)"
 
-PROGRESS = """
-SELECT 1 FROM acp_event
-WHERE stream_id = :id AND seq > :after AND type NOT IN ('resumed', 'late_result') LIMIT 1"""
+LEASES = """
+SELECT s.id, s.kind, s.fence, s.owner, s.lease_until, s.takeovers, COALESCE(r.status, b.status),
+    s.owner IS NOT NULL AND EXISTS (
+        SELECT 1 FROM acp_event e
+        WHERE e.stream_id = s.id AND e.seq > s.seq_at_claim AND e.type NOT IN ('resumed', 'late_result'))
+FROM acp_stream s LEFT JOIN acp_run r ON r.id = s.id LEFT JOIN acp_batch b ON b.id = s.id
+WHERE s.tenant = :tenant AND s.id IN (:ids)"""
+"""Who has them; the last column says whether whoever has one came further with it."""
 
 TAKE = """
 UPDATE acp_stream
 SET fence = fence + 1, owner = :owner, lease_until = :until, takeovers = :takeovers, seq_at_claim = seq
-WHERE id = :id AND fence = :fence RETURNING fence"""
+WHERE id = :id"""
 
 RENEW = (
     "UPDATE acp_stream SET lease_until = :until WHERE id = :id AND fence = :fence AND owner IS NOT NULL RETURNING seq"
@@ -285,14 +287,14 @@ UPDATE acp_stream SET owner = NULL, lease_until = NULL
 WHERE id = :id AND fence = :fence AND owner IS NOT NULL RETURNING seq"""
 
 CLAIMABLE = """
-SELECT r.id, s.owner, s.lease_until, r.queue FROM acp_run r JOIN acp_stream s ON s.id = r.id
-WHERE r.tenant = :tenant AND r.status IN ('queued', 'running')
-ORDER BY r.created_at, r.position"""
+SELECT r.created_at, r.position, r.id, s.owner, s.lease_until FROM acp_run r JOIN acp_stream s ON s.id = r.id
+WHERE r.tenant = :tenant AND r.status = :status
+ORDER BY r.created_at, r.position LIMIT :limit"""
+"""For one status, so that an index gives the first ones without a look at all that wait behind them."""
 
-CLAIMABLE_OF_BATCH = """
-SELECT r.id, s.owner, s.lease_until, r.queue FROM acp_run r JOIN acp_stream s ON s.id = r.id
-WHERE r.tenant = :tenant AND r.batch_id = :batch_id AND r.status IN ('queued', 'running')
-ORDER BY r.position"""
+CLAIMABLE_OF_QUEUES = CLAIMABLE.replace("ORDER", "AND r.queue IN (:ids) ORDER")
+
+CLAIMABLE_OF_BATCH = CLAIMABLE.replace("ORDER", "AND r.batch_id = :batch_id ORDER")
 
 # Money
 

@@ -64,14 +64,10 @@ class Transaction:
         """Write that, behind what was written later by the same statement. New rows come first."""
         self._later.setdefault(statement, []).append(values)
 
-    def opened(self, stream_ids: Sequence[str]) -> set[str]:
-        """Those of the streams that exist."""
-        self.write_out()
-        found: set[str] = set()
-        for first in range(0, len(stream_ids), MOST):
-            statement, values = among(sql.OPENED, stream_ids[first : first + MOST])
-            found.update(stream_id for (stream_id,) in self.connection.rows(statement, values))
-        return found
+    def among(self, statement: str, ids: Sequence[str], **values: Any) -> list[Row]:
+        """The rows of a statement about `(:ids)`, of any number of them."""
+        some = among(statement, list(dict.fromkeys(ids)))
+        return [row for text, names in some for row in self.rows(text, **values, **names)]
 
     def change(self, statement: str, values: Values) -> None:
         """Write later what changes the row `id` of a table, behind all that changes it already."""
@@ -90,9 +86,8 @@ class Transaction:
 
     def look_up(self, stream_ids: Iterable[str]) -> None:
         """Read at once which of these streams are driven, and how far they are, for `advance`."""
-        if ids := list(dict.fromkeys(stream_ids)):
-            found = self.connection.rows(*among(sql.DRIVEN, ids))
-            self._owned = {stream_id: Owned(seq, fence) for stream_id, seq, fence in found}
+        found = self.among(sql.DRIVEN, list(stream_ids))
+        self._owned = {stream_id: Owned(seq, fence) for stream_id, seq, fence in found}
 
     def advance(self, stream_id: str, fence: int, count: int, until: float | None) -> int | None:
         """Make room for `count` events of the stream's driver; the number of the last one.
@@ -103,6 +98,8 @@ class Transaction:
         values = {"id": stream_id, "until": until, "over": until is None}
         owned = self._owned.get(stream_id)
         if owned is None:
+            # Not by `rows`: what is known of other streams still holds.
+            self.write_out()
             found = self.connection.rows(sql.ADVANCE_OWNED, {**values, "fence": fence, "count": count})
             return found[0][0] if found else None
         if owned.fence != fence:
@@ -146,11 +143,13 @@ class Transaction:
         self.connection.announce()
 
 
-def among(statement: str, ids: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """A statement about `(:ids)` for these, at least one, and its values.
+def among(statement: str, ids: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """A statement about `(:ids)` for so many of these at a time, each with its values.
 
     Their number is rounded up to a power of two, so that few statements have to be prepared.
     """
-    places = 1 << (len(ids) - 1).bit_length()
-    values = {f"id{number}": ids[min(number, len(ids) - 1)] for number in range(places)}
-    return statement.replace(":ids", ", ".join(f":{name}" for name in values)), values
+    for first in range(0, len(ids), MOST):
+        some = ids[first : first + MOST]
+        places = 1 << (len(some) - 1).bit_length()
+        values = {f"id{number}": some[min(number, len(some) - 1)] for number in range(places)}
+        yield statement.replace(":ids", ", ".join(f":{name}" for name in values)), values

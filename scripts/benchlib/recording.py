@@ -108,9 +108,10 @@ async def _open_runs(runs: int, folder: Path) -> Path:
     gone = owner_of_this_process().model_copy(update={"pid": 1, "started": "0"})
     async with StoredJournal(database) as journal:
         claims = await _claimed(journal, runs, gone)
+        story = [fact for number in range(STEPS) for fact in _facts(number)]
         async with anyio.create_task_group() as tasks:
             for claim in claims:
-                tasks.start_soon(_calls_of, journal, claim, range(STEPS))
+                tasks.start_soon(journal.append, claim, story)
     return database
 
 
@@ -122,17 +123,16 @@ async def resume(runs: int, folder: Path) -> float:
         found = await journal.claimable(None, runs)
 
         async def one(run_id: str) -> None:
-            if await journal.claim(run_id, owner_of_this_process()) is None:
-                raise RuntimeError(f"{run_id} was not claimed")
             if len(fold(await journal.events(run_id)).finished) != STEPS:
                 raise RuntimeError(f"{run_id} is not what was recorded")
 
+        claims = await journal.claim_first(found, owner_of_this_process(), runs)
         async with anyio.create_task_group() as tasks:
-            for run_id in found:
-                tasks.start_soon(one, run_id)
+            for claim in claims:
+                tasks.start_soon(one, claim.stream_id)
         took = time.perf_counter() - began
-    if len(found) != runs:
-        raise RuntimeError(f"{len(found)} of {runs} open runs were found")
+    if len(claims) != runs:
+        raise RuntimeError(f"{len(claims)} of {runs} open runs were claimed")
     return took
 
 
