@@ -1,6 +1,5 @@
 """Works for others: drives the runs of queues as they come, and closes the batches that nobody else will."""
 
-from contextlib import aclosing
 from dataclasses import dataclass
 
 import anyio
@@ -11,10 +10,13 @@ from acp_agent.domain.errors import ExitCode, Refused
 from acp_agent.domain.events import Event
 from acp_agent.domain.ports import Queues
 from acp_agent.fleet.batches import MANY, Batches
+from acp_agent.runs.bus import Subscription
 from acp_agent.store.reads import BatchRow, Reads
 
 LOOK = 30.0
 """Seconds between two looks for batches whose last worker died before it could close them."""
+TOGETHER = 0.2
+"""Seconds after a run ended in which those of others are waited for, before the batches are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +63,24 @@ class Serving:
         return batch.exit_code == ExitCode.WAITS and not open_ones
 
     async def _close_batches(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        left = anyio.Event()
+
+        async def listen(subscription: Subscription) -> None:
+            async for item in subscription:
+                if _leaves(item):
+                    left.set()
+
         with self.batches.bus.subscribe("*") as subscription:
             task_status.started()
-            await self.close_finished()
-            while True:
-                with anyio.move_on_after(LOOK):
-                    # Anew each time: an iteration that was cut short by the time is over.
-                    async with aclosing(aiter(subscription)) as items:
-                        async for item in items:
-                            if _leaves(item):
-                                break
-                await self.close_finished()
+            async with anyio.create_task_group() as group:
+                group.start_soon(listen, subscription)
+                while True:
+                    await self.close_finished()
+                    with anyio.move_on_after(LOOK):
+                        await left.wait()
+                        # Where hundreds end in a second, the record is not asked after each of them.
+                        await anyio.sleep(TOGETHER)
+                    left = anyio.Event()
 
 
 def _leaves(item: object) -> bool:
