@@ -154,7 +154,7 @@ class Driver:
 
     async def _next(self) -> Action:
         # The record refuses intents while a hold is on; what has none (a worktree, hooks, a commit) is kept back here.
-        if (held := await self.parts.journal.hold()) is not None:
+        if self.state.ended is None and (held := await self.parts.journal.hold()) is not None:
             raise stopped(held)
         # One that was lifted again before we looked has ended an effect, and no more than that.
         self.halted = False

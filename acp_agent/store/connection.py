@@ -28,8 +28,8 @@ class Connection(Protocol):
         """Run one statement to its end; no rows where it has none to give."""
         ...
 
-    def many(self, statement: str, rows: Sequence[Values]) -> None:
-        """Run one statement, which gives no rows, with each of `rows` in order."""
+    def write(self, statements: Sequence[tuple[str, Sequence[Values]]]) -> None:
+        """Run statements in order, none of which gives rows, each with every one of its values."""
         ...
 
     def stream(self, statement: str, values: Values = NO_VALUES) -> Iterator[Row]:
@@ -69,9 +69,10 @@ class SqliteConnection(sqlite3.Connection):
         """Run one statement to its end."""
         return self.execute(statement, values).fetchall()
 
-    def many(self, statement: str, rows: Sequence[Values]) -> None:
-        """Run one statement with each of `rows`."""
-        self.executemany(statement, rows)
+    def write(self, statements: Sequence[tuple[str, Sequence[Values]]]) -> None:
+        """Run each statement with every one of its values."""
+        for statement, rows in statements:
+            self.executemany(statement, rows)
 
     def stream(self, statement: str, values: Values = NO_VALUES) -> Iterator[Row]:
         """The rows as SQLite finds them."""

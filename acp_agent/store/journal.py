@@ -211,7 +211,7 @@ class StoredJournal:
         def question(connection: Connection) -> Hold | None:
             return hold_of(connection.rows(sql.HOLD_FACTS, {"tenant": self._tenant}))
 
-        return await self._reader.ask(question)
+        return await self._reader.ask(question, "hold")
 
     async def run_counts(self) -> dict[str, int]:
         """How many runs there are of each status."""

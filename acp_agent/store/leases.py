@@ -95,7 +95,16 @@ def _taken(
 
 def renew(transaction: Transaction, claims: Sequence[Claim], lease: float) -> list[Pulse]:
     """Extend the leases that still hold."""
-    return [_renewed(transaction, held, transaction.now + lease) for held in claims]
+    ids = [held.stream_id for held in claims]
+    seqs = {stream_id: seq for stream_id, seq in transaction.among(sql.LAST_SEQS, ids)}
+    fences = {stream_id: fence for stream_id, _, fence in transaction.among(sql.DRIVEN, ids)}
+    pulses = []
+    for held in claims:
+        lost = fences.get(held.stream_id) != held.fence
+        if not lost:
+            transaction.later(sql.RENEW, {"id": held.stream_id, "until": transaction.now + lease})
+        pulses.append(Pulse(stream_id=held.stream_id, seq=seqs.get(held.stream_id, 0), lost=lost))
+    return pulses
 
 
 def release(transaction: Transaction, held: Claim) -> None:
@@ -122,11 +131,3 @@ def _give_up(transaction: Transaction, tenant: str, held: Claim) -> None:
     _log.warning("%s was %s: it waits; acp retry %s tries again", held.stream_id, detail, held.stream_id)
     operations.park(transaction, tenant, held.stream_id, Parked(waiting="crash_loop", detail=detail))
     release(transaction, held)
-
-
-def _renewed(transaction: Transaction, held: Claim, until: float) -> Pulse:
-    renewed = transaction.row(sql.RENEW, id=held.stream_id, fence=held.fence, until=until)
-    if renewed is not None:
-        return Pulse(stream_id=held.stream_id, seq=renewed[0])
-    last = transaction.row(sql.LAST_SEQ, id=held.stream_id)
-    return Pulse(stream_id=held.stream_id, seq=last[0] if last else 0, lost=True)

@@ -90,9 +90,12 @@ class PostgresConnection:
         self._cursor.execute(adapted(statement), values)
         return self._cursor.fetchall() if self._cursor.description is not None else []
 
-    def many(self, statement: str, rows: Sequence[Values]) -> None:
-        """Run one statement with each of `rows`, without waiting for the server in between."""
-        self._cursor.executemany(adapted(statement), rows)
+    def write(self, statements: Sequence[tuple[str, Sequence[Values]]]) -> None:
+        """Run each statement with every one of its values; the server answers once, at the end."""
+        with self._connection.pipeline():
+            for statement, rows in statements:
+                for values in rows:
+                    self._cursor.execute(adapted(statement), values)
 
     def stream(self, statement: str, values: Values = NO_VALUES) -> Iterator[Row]:
         """The rows of a cursor on the server; outside a transaction, which it lives in, all at once."""

@@ -276,11 +276,9 @@ UPDATE acp_stream
 SET fence = fence + 1, owner = :owner, lease_until = :until, takeovers = :takeovers, seq_at_claim = seq
 WHERE id = :id"""
 
-RENEW = (
-    "UPDATE acp_stream SET lease_until = :until WHERE id = :id AND fence = :fence AND owner IS NOT NULL RETURNING seq"
-)
+RENEW = "UPDATE acp_stream SET lease_until = :until WHERE id = :id"
 
-LAST_SEQ = "SELECT seq FROM acp_stream WHERE id = :id"
+LAST_SEQS = "SELECT id, seq FROM acp_stream WHERE id IN (:ids)"
 
 RELEASE = """
 UPDATE acp_stream SET owner = NULL, lease_until = NULL

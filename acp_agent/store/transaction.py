@@ -81,8 +81,7 @@ class Transaction:
         if self._later:
             waiting, self._later, self._changed = self._later, {}, {}
             # New rows first, then what changes them.
-            for statement in sorted(waiting, key=lambda text: not text.lstrip().startswith("INSERT")):
-                self.connection.many(statement, waiting[statement])
+            self.connection.write(sorted(waiting.items(), key=lambda item: not item[0].lstrip().startswith("INSERT")))
 
     def look_up(self, stream_ids: Iterable[str]) -> None:
         """Read at once which of these streams are driven, and how far they are, for `advance`."""
