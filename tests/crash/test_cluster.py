@@ -1,11 +1,13 @@
-"""Samples of the campaigns on a server: `kill_postgres`, `postgres_restarts` and `workers`."""
+"""Samples of the campaigns on a server: `kill_postgres`, `postgres_restarts`, `workers` and `dispatch`."""
 
 from itertools import count
 from pathlib import Path
 
+import anyio
 import pytest
 
 from acp_agent.testing.postgres import PostgresServer
+from tests.campaigns.dispatch import dispatch
 from tests.crash.cluster import restarts_trial, workers_trial
 from tests.crash.trial import Window, trial
 
@@ -37,3 +39,10 @@ def test_what_a_killed_worker_leaves_is_taken_over_by_workers_on_other_hosts(
 ) -> None:
     seen = workers_trial(tmp_path, postgres_server.new_url(), (*NAMES, "gamma"), SEED, kills=1, every=3.0)
     assert (seen.problems, seen.kills) == ([], 1)
+
+
+def test_workers_share_what_waits_and_end_when_they_are_told(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    seen = anyio.run(dispatch, tmp_path, postgres_server.new_url(), 100)
+    assert seen.ended == 100
+    assert seen.early > 0
+    assert seen.late > 0
