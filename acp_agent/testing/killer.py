@@ -27,6 +27,8 @@ from random import Random
 from types import TracebackType
 from typing import IO, Literal
 
+from acp_agent.testing import warm
+
 MARKER_VARIABLE = "ACP_TEST_MARKER"
 Stream = Literal["stdout", "stderr", "both"]
 _POLL = 0.002
@@ -62,7 +64,7 @@ class Victim:
         environment: Mapping[str, str] | None = None,
         marker: str | None = None,
     ) -> None:
-        """Start it. `environment` is added to this process's own.
+        """Start it. `environment` is added to this process's own; a command may begin with `warm.PROGRAM`.
 
         A `marker` that several victims share is given; then `close` leaves what carries it to the test.
         """
@@ -74,15 +76,8 @@ class Victim:
         self._lines: dict[str, list[str]] = {"stdout": [], "stderr": []}
         self._open_streams = 2
         self._started = time.monotonic()
-        self.process = subprocess.Popen(
-            [str(word) for word in command],
-            cwd=cwd,
-            env={**os.environ, **(environment or {}), MARKER_VARIABLE: self.marker},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        whole = {**os.environ, **(environment or {}), MARKER_VARIABLE: self.marker}
+        self.process = _opened([str(word) for word in command], cwd, whole)
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=self._watch, daemon=True)]
         for name, stream in (("stdout", self.process.stdout), ("stderr", self.process.stderr)):
@@ -233,6 +228,17 @@ class Victim:
         with self._changed:
             output, errors = "".join(self._lines["stdout"]), "".join(self._lines["stderr"])
         return f"stdout {output[-500:]!r}, stderr {errors[-2000:]!r}"
+
+
+def _opened(
+    command: list[str], cwd: Path | str | None, environment: dict[str, str]
+) -> subprocess.Popen[bytes] | warm.WarmPopen:
+    if command[0] == warm.PROGRAM:
+        return warm.WarmPopen(command[1:], environment, cwd)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, cwd=cwd, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+    )
 
 
 def kill_at_random(

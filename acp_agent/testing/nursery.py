@@ -95,6 +95,10 @@ def _become(letter: int, said: int, streams: list[int]) -> list[str]:
         told = json.load(file)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
+    # Opened anew: a stream remembers whether what it was opened on could be sought.
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", errors=sys.stdout.errors, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors=sys.stderr.errors, closefd=False)  # noqa: SIM115
     os.setsid()
     os.chdir(told["cwd"])
     os.environ.clear()

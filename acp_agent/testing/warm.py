@@ -10,7 +10,7 @@ words, environment, directory, descriptors, a session of its own, signals, exit 
 
 What it cannot show is what a fresh interpreter does: imports and their time, and variables that Python reads at its
 start. Its environment in /proc is that of the nursery, so that `killer.leftovers` finds what it started, not itself.
-Tests of these things, and those that kill at any moment, start one as a person does (`killer.Victim`).
+Tests of these things start a cold one, as a person does.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 PROGRAM = "acp, warm"
-"""As the first word of a command: `AgentProcess` starts the rest this way."""
+"""As the first word of a command: `Victim` and `AgentProcess` start the rest this way."""
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -138,6 +138,28 @@ def run(
             file.seek(0)
             texts.append(file.read().decode("utf-8", "replace"))
     return subprocess.CompletedProcess(["acp", *words], code, *texts)
+
+
+class WarmPopen:
+    """What `subprocess.Popen` is of a cold one, at three pipes."""
+
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str], cwd: Path | str | None) -> None:
+        """Start `acp` with exactly `environment`."""
+        (asked, asks), (tells, told), (complains, complained) = os.pipe(), os.pipe(), os.pipe()
+        self.args = ["acp", *words]
+        self.pid, self._said = nursery().start(words, environment, cwd, (asked, told, complained))
+        for theirs in (asked, told, complained):
+            os.close(theirs)
+        self.stdin: IO[bytes] | None = os.fdopen(asks, "wb")
+        self.stdout: IO[bytes] | None = os.fdopen(tells, "rb")
+        self.stderr: IO[bytes] | None = os.fdopen(complains, "rb")
+        # None until the end, typed as that of Popen is.
+        self.returncode: Any = None
+
+    def wait(self) -> int:
+        """Wait for its end, in one thread only; the exit code, negative for a signal."""
+        self.returncode = exit_code(self._said)
+        return int(self.returncode)
 
 
 class WarmProcess:

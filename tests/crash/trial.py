@@ -198,7 +198,7 @@ class Trial:
         """Wait for the moment; false when the process ended before it came."""
         if aim == "write":
             wanted = self.world.written() + self.random.randint(1, MOST_WRITES * len(self.world.names))
-            return _comes(process, lambda: self.world.written() >= wanted)
+            return _comes(process, lambda: self.world.wait_for_writes(process, wanted))
         if aim == "time":
             return process.wait_until_elapsed(self.window.draw(self.random))
         seen: set[str] = set()
@@ -209,7 +209,7 @@ class Trial:
             seen.update(running)
             return bool(running) and len(seen) >= wanted
 
-        return _comes(process, is_running)
+        return _comes(process, lambda: process.wait_until(is_running, PATIENCE))
 
     def _settle(self) -> None:
         """Wait until nothing that a killed process started is alive."""
@@ -247,10 +247,10 @@ class Trial:
             self._complain(f"acp resume after the end exits {ending.exit_code}: {ending.errors[-300:]!r}")
 
 
-def _comes(process: Victim, happened: Callable[[], bool]) -> bool:
-    """Wait until it happens; false when the process ended before."""
+def _comes(process: Victim, wait: Callable[[], None]) -> bool:
+    """Wait for it; false when the process ended before."""
     try:
-        process.wait_until(happened, PATIENCE)
+        wait()
     except TimeoutError:
         return False
     return process.alive

@@ -131,8 +131,9 @@ class World:
         }
 
     def start(self, *words: str, environment: Mapping[str, str] | None = None, prefix: Sequence[str] = ()) -> Victim:
-        """Start `acp` with `words` in the world's root, by the command `prefix` where there is one."""
-        command = [*prefix, sys.executable, "-m", "acp_agent.main", *words]
+        """Start `acp` with `words` in the world's root: warm, or by the command `prefix` where there is one."""
+        acp = (*prefix, sys.executable, "-m", "acp_agent.main") if prefix else (warm.PROGRAM,)
+        command = [*acp, *words]
         return Victim(
             command, cwd=self.root, environment={**self.environment, **(environment or {})}, marker=self.marker
         )
@@ -149,17 +150,24 @@ class World:
 
         It is read again when something was committed: to read it all the time takes the core that the process needs.
         """
-        seen: object = self
+        self._wait_until(process, lambda: true(self.record()))
 
-        def is_so() -> bool:
-            nonlocal seen
-            if (now := glance()) == seen:
-                return False
-            seen = now
-            return true(self.record())
+    def wait_for_writes(self, process: Victim, wanted: int) -> None:
+        """Wait until so many events are on record; the process must not end before."""
+        self._wait_until(process, lambda: self.written() >= wanted)
+
+    def _wait_until(self, process: Victim, is_so: Callable[[], bool]) -> None:
+        seen: object = self
+        so = False
+
+        def has_become_so() -> bool:
+            nonlocal seen, so
+            if (now := glance()) != seen:
+                seen, so = now, is_so()
+            return so
 
         with self._glancing() as glance:
-            process.wait_until(is_so, PATIENCE)
+            process.wait_until(has_become_so, PATIENCE)
 
     @contextlib.contextmanager
     def _glancing(self) -> Iterator[Callable[[], object]]:
