@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from acp_agent.store.database import database_at
 from acp_agent.store.process import judge
 from acp_agent.store.reads import BatchRow, BudgetRow, EventRow, Reads, RunRow
 from acp_agent.testing import warm
-from acp_agent.testing.killer import MARKER_VARIABLE, Ending, Victim, kill_leftovers
+from acp_agent.testing.killer import Ending, Victim, kill_leftovers
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.repos import Files, Fleet, git, make_fleet
 from acp_agent.testing.request import Request
@@ -139,11 +138,10 @@ class World:
         )
 
     def acp(self, *words: str, environment: Mapping[str, str] | None = None) -> Ending:
-        """Run `acp` to its end, warm."""
-        whole = {**os.environ, **self.environment, **(environment or {}), MARKER_VARIABLE: self.marker}
-        began = time.monotonic()
-        ended = warm.run(*words, cwd=self.root, environment=whole, timeout=PATIENCE)
-        return Ending(ended.returncode, False, time.monotonic() - began, ended.stdout, ended.stderr)
+        """Run `acp` to its end."""
+        with self.start(*words, environment=environment) as process:
+            process.close_input()
+            return process.wait(PATIENCE)
 
     def wait_until(self, process: Victim, true: Callable[[Record], bool]) -> None:
         """Wait until the record is so; the process must not end before.
