@@ -217,8 +217,8 @@ class Journal(Protocol):
     Facts in order, leases, fences and budgets, each call one transaction (docs/architecture.md, section 4).
     """
 
-    async def create(self, streams: Sequence[NewStream], actor: str) -> None:
-        """Open streams, all or none."""
+    async def create(self, streams: Sequence[NewStream], actor: str, most: int | None = None) -> None:
+        """Open streams, all or none; none where more than `most` runs would be queued or running."""
         ...
 
     async def claim(self, stream_id: str, owner: Owner) -> Claim | None:

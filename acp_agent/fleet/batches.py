@@ -95,12 +95,7 @@ class Batches:
         than `[queue] max_runs` lets wait.
         """
         most = self.models.settings.table.queue.max_runs
-        with Reads(database_location(self.environ)) as reads:
-            waiting = reads.open_runs()
-        if waiting + len(plan.items) > most:
-            what = f"{waiting} runs are queued or running, and {len(plan.items)} more would be over {most}"
-            raise Refused(what, hint="let some end, or raise max_runs under [queue] in config.toml")
-        await self.journal.create(streams(plan, queue), actor)
+        await self.journal.create(streams(plan, queue), actor, most)
         return plan.batch_id
 
     async def work(self, batch_id: str, jobs: int, on_event: Callable[[Event], None] | None = None) -> None:

@@ -77,11 +77,14 @@ class StoredJournal:
         await self._reader.close()
         await self._writer.close()
 
-    async def create(self, streams: Sequence[NewStream], actor: str) -> None:
-        """Open streams, all or none. Raises Refused where an id is taken."""
+    async def create(self, streams: Sequence[NewStream], actor: str, most: int | None = None) -> None:
+        """Open streams, all or none.
+
+        Raises Refused where an id is taken, or where more than `most` runs would be queued or running.
+        """
         enter_places((fact for stream in streams for fact in stream.facts), self._redact)
         openings = [Opening(stream, Draft.of(stream.facts, self._redact)) for stream in streams]
-        apply = partial(operations.create, tenant=self._tenant, openings=openings, actor=actor)
+        apply = partial(operations.create, tenant=self._tenant, openings=openings, actor=actor, most=most)
         await self._writer.submit(apply, guarded=True)
 
     async def claim(self, stream_id: str, owner: Owner) -> Claim | None:

@@ -76,10 +76,14 @@ class Opening:
     drafts: tuple[Draft, ...]
 
 
-def create(transaction: Transaction, tenant: str, openings: Sequence[Opening], actor: str) -> None:
-    """Open every stream with its summary, first facts and budgets."""
+def create(
+    transaction: Transaction, tenant: str, openings: Sequence[Opening], actor: str, most: int | None = None
+) -> None:
+    """Open every stream with its summary, first facts and budgets; `most` runs may be queued or running then."""
     if any(opening.stream.kind in WORKS for opening in openings):
         refuse_held(transaction, tenant)
+    if most is not None:
+        _refuse_crowd(transaction, tenant, sum(opening.stream.kind == "run" for opening in openings), most)
     for position, opening in enumerate(_all_new(transaction, openings)):
         _open(transaction, tenant, opening, actor, position)
     transaction.announce()
@@ -89,6 +93,13 @@ def open_stream(transaction: Transaction, tenant: str, opening: Opening, actor: 
     """Open one stream, which is at `position` among those that lists show together with it. Raises Refused."""
     for new in _all_new(transaction, [opening]):
         _open(transaction, tenant, new, actor, position)
+
+
+def _refuse_crowd(transaction: Transaction, tenant: str, new: int, most: int) -> None:
+    waiting = sum(count for (count,) in transaction.rows(sql.OPEN_RUNS, tenant=tenant))
+    if waiting + new > most:
+        what = f"{waiting} runs are queued or running, and {new} more would be over {most}"
+        raise Refused(what, hint="let some end, or raise max_runs under [queue] in config.toml")
 
 
 def _all_new(transaction: Transaction, openings: Sequence[Opening]) -> Sequence[Opening]:

@@ -170,10 +170,6 @@ class Reads:
             statement = sql.RUNS_OF_BATCH if status is None else sql.RUNS_OF_BATCH_BY_STATUS
         return self._runs(self._rows(statement, batch_id=batch_id, status=status, limit=limit))
 
-    def open_runs(self) -> int:
-        """How many runs are queued or running."""
-        return sum(row[0] for row in self._rows(sql.OPEN_RUNS))
-
     def run(self, run_id: str) -> RunRow | None:
         """One run by its whole id."""
         return next(iter(self._runs(self._rows(sql.RUN, id=run_id))), None)

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from acp_agent.domain.budget import Cap, Reservation, Settlement
-from acp_agent.domain.errors import Fenced, OverBudget
+from acp_agent.domain.errors import Fenced, OverBudget, Refused
 from acp_agent.domain.events import (
     Fact,
     LateResult,
@@ -68,7 +68,7 @@ class Gate:
         async def call(number: int) -> None:
             try:
                 outcomes[number] = await calls[number]()
-            except (Fenced, OverBudget) as error:
+            except (Fenced, OverBudget, Refused) as error:
                 outcomes[number] = type(error)
 
         self._open.clear()
@@ -173,3 +173,14 @@ async def test_streams_are_opened_in_bulk_with_those_before_them_in_their_group(
         run = reads.run("r_1099")
         assert run is not None and (run.status, run.last_text) == ("queued", "queued")
         assert len(reads.budgets()) == 1_100
+
+
+async def test_those_who_queue_at_once_cannot_pass_the_cap_together(database: Location, new_run: NewRun) -> None:
+    gate = Gate()
+    async with StoredJournal(database, crash=gate) as journal:
+        queued = [
+            partial(journal.create, [new_run(f"r_{number}_{each}") for each in range(3)], "ann", 10)
+            for number in range(5)
+        ]
+        assert await gate.together(journal, *queued) == [None, None, None, Refused, Refused]
+        assert len(await journal.claimable(None, 20)) == 9
