@@ -68,11 +68,7 @@ def acp(fleet: Fleet, server: ModelServer | None, *words: str, stdin: str = "") 
 
 
 def started(fleet: Fleet, server: ModelServer, *words: str) -> Victim:
-    return Victim(
-        [sys.executable, "-m", "acp_agent.main", *words],
-        cwd=fleet.projects_file.parent,
-        environment=environment(server),
-    )
+    return Victim([warm.PROGRAM, *words], cwd=fleet.projects_file.parent, environment=environment(server))
 
 
 def branches(repo: Path) -> list[str]:

@@ -1,7 +1,6 @@
 """A driver that is killed while a hook runs: the hook runs again, what it watches over happens once."""
 
 import os
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -9,12 +8,12 @@ import pytest
 
 from acp_agent.config.paths import database_path
 from acp_agent.store.reads import Reads
+from acp_agent.testing import warm
 from acp_agent.testing.killer import Victim
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.repos import make_repo
 from acp_agent.testing.script import Rule, Step
 
-ROOT = Path(__file__).parents[2]
 EVENTS = ("before_run", "before_tool", "after_tool", "after_run")
 SLOW_ONCE = """\
 [[hooks.{event}]]
@@ -31,15 +30,14 @@ def test_a_hook_that_a_kill_cut_off_runs_again_and_its_step_happens_once(tmp_pat
     Path(os.environ["ACP_CONFIG"]).write_text("".join(SLOW_ONCE.format(event=event) for event in EVENTS))
     steps = [Step(tools=[("write_file", {"path": "new.txt", "content": "new\n"})]), Step(text="Done.")]
     with ModelServer([Rule(turns=steps)]) as server:
-        environment = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-test", "PYTHONPATH": str(ROOT)}
-        acp = [sys.executable, "-m", "acp_agent.main"]
-        command = [*acp, "run", "write it", str(repo), "--model", "openai/test-model"]
+        environment = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-test"}
+        command = [warm.PROGRAM, "run", "write it", str(repo), "--model", "openai/test-model"]
         for event in EVENTS:
             with Victim(command, cwd=tmp_path, environment=environment) as victim:
                 victim.wait_until(lambda event=event: bool(_found(f"{event}.seen")), 30, what=event)
                 victim.kill()
                 victim.wait()
-            command = [*acp, "resume", "--all"]
+            command = [warm.PROGRAM, "resume", "--all"]
         with Victim(command, cwd=tmp_path, environment=environment) as victim:
             ending = victim.wait()
     assert ending.exit_code == 0, ending.errors

@@ -2,16 +2,15 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from acp_agent.testing import warm
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.repos import git, make_repo
 from acp_agent.testing.script import Rule, Step
 
-ROOT = Path(__file__).parents[2]
 STEPS = [
     Step(tools=[("read_file", {"path": "a.txt"})]),
     Step(tools=[("edit_file", {"path": "a.txt", "edits": [{"old": "alpha", "new": "ALPHA"}]})]),
@@ -23,15 +22,7 @@ STEPS = [
 def acp(server: ModelServer, cwd: Path, *words: str, crash: str = "") -> subprocess.CompletedProcess[str]:
     model = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-x"}
     crashing = {"ACP_CRASH_AT": crash} if crash else {}
-    return subprocess.run(
-        [sys.executable, "-m", "acp_agent.main", *words],
-        cwd=cwd,
-        env={**os.environ, **model, "PYTHONPATH": str(ROOT), **crashing},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    return warm.run(*words, cwd=cwd, environment={**os.environ, **model, **crashing})
 
 
 def worktree_of(repository: Path) -> Path | None:

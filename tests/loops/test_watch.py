@@ -1,7 +1,6 @@
 """`acp loop --watch`: what counts as a change of a checkout, and an iteration for each."""
 
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,10 @@ from acp_agent.config.trust import trust
 from acp_agent.domain.errors import ExitCode
 from acp_agent.fleet.repository import repository
 from acp_agent.loops.changes import Checkout, Sight, changes_told
+from acp_agent.testing import warm
 from acp_agent.testing.killer import Victim
 from acp_agent.testing.repos import git, make_repo, write_files
 from tests.loops.conftest import MakeWorld, World, honest
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -72,8 +70,8 @@ def test_a_long_list_of_changes_is_cut() -> None:
 
 
 def watching(w: World, *words: str) -> Victim:
-    command = [sys.executable, "-m", "acp_agent.main", "loop", "up", "--watch", *words]
-    return Victim(command, cwd=w.root, environment={**w.environ, "PYTHONPATH": str(ROOT)})
+    command = [warm.PROGRAM, "loop", "up", "--watch", *words]
+    return Victim(command, cwd=w.root, environment=w.environ)
 
 
 @pytest.mark.bwrap
