@@ -13,6 +13,7 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,7 +108,14 @@ class Terminal:
         """Type `text` and then Ctrl-C instead of Enter; the echo says that the line is being edited."""
         self.type(text)
         self.wait_for(text)
+        # Between the echo and its wait for the next key, Python's readline does not notice a signal until that key.
+        while not self._waits():
+            time.sleep(0.001)
         self.type("\x03")
+
+    def _waits(self) -> bool:
+        main_thread = Path(f"/proc/{self.process.pid}/stat").read_text("utf-8")
+        return main_thread.rpartition(")")[2].split()[0] == "S"
 
     def end(self, timeout: float = 60.0) -> int:
         code = self.process.wait(timeout)
