@@ -286,6 +286,11 @@ def _web_search(settings: Settings, environ: Mapping[str, str], redact: Redactor
     return (web_search_tool(engine, key or None, lambda text: redact(text) != text),)
 
 
+def _places(sandbox: Sandbox, redact: Redactor, state: Path) -> GitWorkplaces:
+    gates, setups = SandboxedCommands(sandbox, redact), SandboxedCommands(sandbox, redact, network=True)
+    return GitWorkplaces(gates, setups, state=state)
+
+
 def _hooks(settings: Settings, environ: Mapping[str, str], redact: Redactor, sandbox: Sandbox) -> Hooks:
     """The user's hooks; their scripts lie in `hooks/` beside config.toml, which the sandbox shows to no one else."""
     scripts = config_file(environ).parent / "hooks"
@@ -347,7 +352,7 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
             network = Network(private=private_hosts(settings))
             servers = opened_servers(state, sandbox, network)
             benches = Workbenches(await stack.enter_async_context(servers))
-            places = GitWorkplaces(SandboxedCommands(sandbox, redact), SandboxedCommands(sandbox, redact, network=True))
+            places = _places(sandbox, redact, state)
             tools = _tools(redact, sandbox, settings, environ, network, benches)
             hooks = _hooks(settings, environ, redact, sandbox)
             allowances = Allowances(journal)

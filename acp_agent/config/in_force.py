@@ -9,7 +9,7 @@ from acp_agent.config.projects import ProjectsFile
 LATER: Mapping[str, tuple[str, ...]] = {"defaults": ("on_fail",)}
 LATER_OF_ONE: Mapping[str, tuple[str, ...]] = {
     "targets": ("where",),
-    "projects": ("url", "weight"),
+    "projects": ("weight",),
     "tasks": ("cache_for",),
 }
 

@@ -216,13 +216,14 @@ class GateFinished(Frozen):
 
 
 class Committed(Frozen):
-    """The result of the run is a commit on its branch (None: nothing had changed); line counts as git's numstat."""
+    """The result is a commit on the branch (None: nothing changed), as git counts it; `bundle`: see fleet/clones.py."""
 
     type: Literal["committed"] = "committed"
     commit: str | None
     files: int = 0
     added: int = 0
     removed: int = 0
+    bundle: str | None = None
 
 
 class CancelAsked(Frozen):

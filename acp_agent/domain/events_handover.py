@@ -1,4 +1,4 @@
-"""Facts about a person who takes the workplace of a run, and gives it back."""
+"""Facts about who takes a run: a person its workplace, who gives it back; or a worker that cannot."""
 
 from typing import Literal
 
@@ -35,7 +35,15 @@ class GivenBack(Frozen):
     unknown: str = ""
 
 
-HandOver = Taken | GivenBack
+class PassedOver(Frozen):
+    """A worker on `host` left the run in its queue, for others; `why` is for a person."""
+
+    type: Literal["passed_over"] = "passed_over"
+    host: str
+    why: str
+
+
+HandOver = Taken | GivenBack | PassedOver
 
 
 def given_back_text(fact: GivenBack) -> str:

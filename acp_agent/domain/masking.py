@@ -8,7 +8,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from acp_agent.domain.errors import UsageError
-from acp_agent.domain.events import Fact, ModelReplied, RunStarted, SessionStarted, WorkspacePrepared, fact_of
+from acp_agent.domain.events import (
+    Committed,
+    Fact,
+    ModelReplied,
+    RunStarted,
+    SessionStarted,
+    WorkspacePrepared,
+    fact_of,
+)
 from acp_agent.domain.events_person import PicturesGiven
 from acp_agent.domain.redact import Redactor
 
@@ -21,7 +29,8 @@ def masked_fact(fact: Fact, redact: Redactor, text: str | None = None) -> Fact:
 
     Raises UsageError for one that says where or what to work and cannot do without.
     """
-    if isinstance(fact, PicturesGiven):
+    if isinstance(fact, PicturesGiven | Committed):
+        # Pictures and packed commits are no text, and masked ones would be none that anybody can open.
         return fact
     if isinstance(fact, RunStarted) and fact.request.images:
         return _apart_from_images(fact, redact)

@@ -240,6 +240,10 @@ class Journal(Protocol):
         """Ids of runs that could be claimed now: all or those of queues, oldest first, or of one batch in its order."""
         ...
 
+    async def beginnings(self, run_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """The first fact of each run, and where it was prepared, as JSON says them."""
+        ...
+
     async def renew(self, claims: Sequence[Claim]) -> list[Pulse]:
         """Extend the leases of `claims` that still hold."""
         ...

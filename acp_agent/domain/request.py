@@ -20,7 +20,7 @@ class Workplace(Frozen):
     `inplace`: in `root` itself. `worktree`: in a git worktree at `worktree`, on the new branch `branch` that starts
     from commit `base` of the repository `root`; `target` is the branch it started from and is merged into. `subdir` is
     the project's directory inside the repository ("" for the whole). `also` are further directories, named by absolute
-    paths: file tools work in them too, commands only read them.
+    paths: file tools work in them too, commands only read them. A host that has no `root` may clone `url` instead.
     """
 
     kind: Literal["inplace", "worktree"]
@@ -31,6 +31,7 @@ class Workplace(Frozen):
     target: str | None = None
     subdir: str = ""
     also: tuple[str, ...] = ()
+    url: str | None = None
 
 
 class Gate(Frozen):
@@ -60,7 +61,8 @@ class RunRequest(Frozen):
 
     A run of a loop names it (`loop_id`) and its `iteration`. `blast` is how far it may reach, `protect_ignored` keeps
     commands from writing to folders that git ignores, `protect` are globs of files that are protected as those that
-    govern are. `queue` names the workers that may take it, None: whoever started it drives it, or `acp resume`.
+    govern are. `queue` names the workers that may take it, None: whoever started it drives it, or `acp resume`;
+    `version` is the acp-agent that queued it, for workers of the same only.
     """
 
     prompt: str
@@ -98,3 +100,4 @@ class RunRequest(Frozen):
     rules: tuple[Rule, ...] = ()
     tags: tuple[str, ...] = ()
     queue: str | None = None
+    version: str = ""

@@ -40,7 +40,7 @@ from acp_agent.domain.events import (
 )
 from acp_agent.domain.events_effects import CompensationFinished, CompensationStarted
 from acp_agent.domain.events_files import FilesSnapshot, Undone
-from acp_agent.domain.events_handover import GivenBack, Taken
+from acp_agent.domain.events_handover import GivenBack, PassedOver, Taken
 from acp_agent.domain.events_hooks import HookRan
 from acp_agent.domain.events_person import PersonFact, PicturesGiven, PlanProposed, QuestionAnswered, QuestionAsked
 from acp_agent.domain.events_review import CallReviewed, Review, ReviewStarted
@@ -75,6 +75,7 @@ _AFTER_A_WAIT = frozenset(
         CompensationFinished,
         Taken,
         GivenBack,
+        PassedOver,
     }
 )
 

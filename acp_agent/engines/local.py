@@ -15,8 +15,9 @@ from acp_agent.domain.errors import AcpAgentError, NotRecorded, Refused
 from acp_agent.domain.events import ApprovalGiven
 from acp_agent.domain.ports import Claim, Journal, Owner, Queues
 from acp_agent.domain.run import RunState
+from acp_agent.engines.sieve import Sieve
 from acp_agent.runs.holding import stopped
-from acp_agent.runs.port import Worker
+from acp_agent.runs.port import Fits, Worker
 
 HEARTBEAT = 0.75
 """Seconds; on SQLite the time in which one process sees what another has recorded, so less than one."""
@@ -95,13 +96,15 @@ class LocalEngine:
             await self._work(batch_id, jobs)
             await self._refuse_held()
 
-    async def serve(self, queues: Queues, jobs: int, stop: anyio.Event) -> None:
+    async def serve(self, queues: Queues, jobs: int, stop: anyio.Event, fits: Fits | None = None) -> None:
         """Drive up to `jobs` runs of `queues` at once as they come; once `stop` is set, those under way to their ends.
 
-        A run whose record cannot be read is left alone from then on. Raises NotRecorded where none can be written.
+        What `fits` says no to is left for others, and asked about again after a while. A run whose record cannot be
+        read is left alone from then on. Raises NotRecorded where none can be written.
         """
         slots = anyio.CapacityLimiter(jobs)
         queue: deque[str] = deque()
+        sieve = Sieve(fits)
 
         async def look_at_stop() -> None:
             await stop.wait()
@@ -115,7 +118,7 @@ class LocalEngine:
                     # What a dead worker left is older than most of what was seen waiting.
                     queue.clear()
                     looked = anyio.current_time()
-                await self._fill(queues, queue, slots, group)
+                await self._fill(queues, queue, slots, group, sieve)
                 await self._news.wait()
                 self._news = anyio.Event()
                 for error in self._set_aside.values():
@@ -146,26 +149,36 @@ class LocalEngine:
         slots = anyio.CapacityLimiter(jobs)
         queue: deque[str] = deque()
         async with anyio.create_task_group() as group:
-            while await self._fill(batch_id, queue, slots, group):
+            while await self._fill(batch_id, queue, slots, group, Sieve()):
                 await self._news.wait()
                 self._news = anyio.Event()
         if self._set_aside:
             raise next(iter(self._set_aside.values()))
 
     async def _fill(
-        self, which: str | Queues | None, queue: deque[str], slots: anyio.CapacityLimiter, group: TaskGroup
+        self,
+        which: str | Queues | None,
+        queue: deque[str],
+        slots: anyio.CapacityLimiter,
+        group: TaskGroup,
+        sieve: Sieve,
     ) -> bool:
         """Begin runs while there are free slots; False when there is nothing left to wait for."""
         tried: set[str] = set()
         while (free := int(slots.available_tokens)) > 0:
             if not queue:
                 # A run that another process took meanwhile is not asked for twice in one look.
-                found = await self._journal.claimable(which, LOOK)
-                queue.extend(run_id for run_id in found if run_id not in tried and run_id not in self._set_aside)
+                left = sieve.left
+                found = await self._journal.claimable(which, LOOK + len(left))
+                out = {*tried, *left, *self._set_aside}
+                queue.extend(run_id for run_id in found if run_id not in out)
                 if not queue:
                     break
             # More than there are slots: others look at the same runs, and have some of them by now.
             some = [queue.popleft() for _ in range(min(4 * free + 8, len(queue)))]
+            some = await sieve.passing(some)
+            if not some:
+                continue
             claims = await self._journal.claim_first(some, self._owner, free)
             if len(claims) == free:
                 asked = some.index(claims[-1].stream_id) + 1

@@ -24,6 +24,7 @@ from acp_agent.domain.run import RunState
 from acp_agent.fleet import land
 from acp_agent.fleet.ask import RunAsk
 from acp_agent.fleet.checkout import Place
+from acp_agent.fleet.clones import check_url
 from acp_agent.fleet.network import lookup_of, network_warnings
 from acp_agent.fleet.plan import Agent, Job, Plan, Price, Target, build, streams
 from acp_agent.fleet.resolve import Resolved, Site, resolve
@@ -94,6 +95,9 @@ class Batches:
         Workers of `queue` drive them; without one, whoever calls `work`. Raises Refused where more work waits already
         than `[queue] max_runs` lets wait.
         """
+        if queue == "any":
+            for item in plan.items:
+                check_url(item.project, item.url)
         most = self.models.settings.table.queue.max_runs
         await self.journal.create(streams(plan, queue), actor, most)
         return plan.batch_id
@@ -137,6 +141,7 @@ class Batches:
         place = request.workplace
         if request.read_only:
             return ""
+        await _bring(state, place)
         if place.kind == "inplace":
             raise Refused(f"{run_id} worked in place: git has its changes", hint=f"git -C {place.root} diff")
         commit = state.committed.commit if state.committed else None
@@ -161,6 +166,7 @@ class Batches:
             raise NothingSelected(f"{run_id} worked in place: there is no branch to merge", hint="git status")
         if state.committed is None or state.committed.commit is None:
             await _check_commit_of_a_person(run_id, place)
+        await _bring(state, place)
         accepted = await land.accept(run_id, place)
         await self.journal.note(run_id, [accepted], "cli")
         await anyio.to_thread.run_sync(forget_workplace, state_dir(self.environ), run_id, state.path)
@@ -180,6 +186,7 @@ class Batches:
                 f"{run_id} worked in place: there is no branch to put aside",
                 hint=f"acp undo {run_id} undoes its changes",
             )
+        await _bring(state, request.workplace)
         rejected = await land.reject(run_id, request.workplace, note)
         await self.journal.note(run_id, [rejected], "cli")
         await anyio.to_thread.run_sync(forget_workplace, state_dir(self.environ), run_id, state.path)
@@ -301,6 +308,15 @@ class Batches:
     def _price(self, model: str) -> Price:
         price = self.models.price(model)
         return Price(price.input, price.output) if price else Price(None, None)
+
+
+async def _bring(state: RunState, place: Workplace) -> None:
+    """Have here what another host made, until it has landed."""
+    made = state.committed
+    if made is not None and made.commit is not None and made.bundle is not None and state.landed is None:
+        from acp_agent.fleet.clones import brought
+
+        await brought(place, made.commit, made.bundle)
 
 
 async def _is_there(worktree: str | None) -> bool:

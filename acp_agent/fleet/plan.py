@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from acp_agent import __version__
 from acp_agent.domain.blast import BlastLimits, batch_scope
 from acp_agent.domain.budget import Cap, Limits
 from acp_agent.domain.errors import Refused
@@ -71,6 +72,17 @@ class PlannedRun:
 
     project: str
     request: RunRequest
+    url: str | None = None
+    base: str | None = None
+
+    def queued(self, queue: str | None) -> RunRequest:
+        """The request as it is recorded for `queue`; for `any` it says where hosts without the checkout clone from."""
+        if queue is None:
+            return self.request
+        place = self.request.workplace
+        if queue == "any" and self.base is not None and (place.kind == "worktree" or self.request.read_only):
+            place = place.model_copy(update={"url": self.url, "base": self.base})
+        return self.request.model_copy(update={"queue": queue, "version": __version__, "workplace": place})
 
     @property
     def kind(self) -> str:
@@ -167,7 +179,7 @@ def streams(plan: Plan, queue: str | None = None) -> list[NewStream]:
     shared = plan.items[0].request.blast.shared if plan.items else {}
     counts = (Cap(scope=batch_scope(plan.batch_id, name), cap=limit) for name, limit in shared.items())
     batch = NewStream(stream_id=plan.batch_id, kind="batch", facts=(started,), caps=(cap, *counts))
-    return [batch, *(new_run(item.request.model_copy(update={"queue": queue})) for item in plan.items)]
+    return [batch, *(new_run(item.queued(queue)) for item in plan.items)]
 
 
 def _check_room(job: Job, target: Target, price: Callable[[str], Price]) -> None:
@@ -240,7 +252,7 @@ def _planned(job: Job, target: Target, batch_id: str, worktrees: Path, price: Ca
         rules=job.rules,
         tags=target.site.tags,
     )
-    return PlannedRun(target.site.project, request)
+    return PlannedRun(target.site.project, request, target.site.url, target.site.base)
 
 
 def _workplace(job: Job, site: Site, batch_id: str, worktrees: Path) -> Workplace:

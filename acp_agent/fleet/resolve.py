@@ -32,7 +32,7 @@ class Site:
     """One project with nothing left to look up. `timeout` in seconds, `max_cost` in US dollars, None where not set.
 
     `root` is its repository (or directory), `subdir` the project inside it, `base` and `branch_from` the commit and
-    branch it starts from, None outside git.
+    branch it starts from, None outside git, `url` where others can clone it from.
     """
 
     project: str
@@ -40,6 +40,7 @@ class Site:
     subdir: str = ""
     base: str | None = None
     branch_from: str | None = None
+    url: str | None = None
     branch: str = "acp/{batch}/{project}"
     inplace: bool = False
     role: str | None = None
@@ -181,6 +182,7 @@ def _site_of(project: Project, root: Path, subdir: str = "") -> Site:
         project=project.name,
         root=root,
         subdir=subdir,
+        url=project.url,
         branch=project.branch,
         role=project.role,
         model=project.model,

@@ -1,17 +1,26 @@
 """Works for others: drives the runs of queues as they come, and closes the batches that nobody else will."""
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 
-from acp_agent.config.paths import database_location
-from acp_agent.domain.errors import ExitCode, Refused
+from acp_agent.config.paths import database_location, state_dir
+from acp_agent.domain.chain import ERASURE
+from acp_agent.domain.errors import AcpAgentError, ExitCode, Refused
 from acp_agent.domain.events import Event
 from acp_agent.domain.ports import Queues
+from acp_agent.domain.request import Workplace
 from acp_agent.fleet.batches import MANY, Batches
+from acp_agent.fleet.clones import Clones
+from acp_agent.fleet.fitting import Fitting
+from acp_agent.fleet.tidy import Leftover, tidy
 from acp_agent.runs.bus import Subscription
 from acp_agent.store.reads import BatchRow, Reads
+
+_log = logging.getLogger(__name__)
 
 LOOK = 30.0
 """Seconds between two looks for batches whose last worker died before it could close them."""
@@ -30,13 +39,16 @@ class Serving:
         """Drive up to `jobs` runs at once until `stop` is set, then those under way to their ends."""
         async with anyio.create_task_group() as group:
             await group.start(self._close_batches)
-            await self.batches.engine.serve(self.queues, jobs, stop)
+            await self.batches.engine.serve(
+                self.queues, jobs, stop, Fitting(self.batches.journal, self.batches.environ)
+            )
             group.cancel_scope.cancel()
         await self.close_finished()
 
     async def close_finished(self) -> None:
         """Put the outcome of every batch of these queues on record whose runs are over, or wait for people."""
         with Reads(database_location(self.batches.environ)) as reads:
+            await self._drop_clones(reads)
             over = [batch for batch in reads.batches(MANY) if self._is_to_close(reads, batch)]
         for batch in over:
             if batch.status == "ended":
@@ -48,6 +60,24 @@ class Serving:
             except Refused:
                 # Another worker is about to close it, or `acp resume` drives it.
                 continue
+
+    async def _drop_clones(self, reads: Reads) -> None:
+        """Take away the worktrees in clones here of runs that are over, but for what nobody has got a copy of."""
+        clones = Clones(state_dir(self.batches.environ))
+        for run_id in await anyio.to_thread.run_sync(clones.holding):
+            run = reads.run(run_id)
+            if run is None or run.status != "ended" or run.last_type == ERASURE:
+                continue
+            events = reads.events(run_id)
+            asked = Workplace.model_validate(events[0].data["request"]["workplace"])
+            place = clones.of(asked, run_id)
+            try:
+                if run.commit_sha or asked.kind == "inplace":
+                    await clones.drop(run_id, place)
+                elif (leftover := Leftover.of(run, events)) is not None:
+                    await tidy([replace(leftover, place=place)])
+            except AcpAgentError as error:
+                _log.warning("the worktree of %s stays at %s: %s", run_id, place.worktree, error.what)
 
     def _is_to_close(self, reads: Reads, batch: BatchRow) -> bool:
         if batch.options.get("queue") not in self.queues:

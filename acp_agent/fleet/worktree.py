@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import anyio.to_thread
@@ -22,6 +22,9 @@ from acp_agent.fleet.include import include
 from acp_agent.fleet.locks import clear_stale, repository_lock
 from acp_agent.fleet.removal import delete_tree, is_half_removed
 from acp_agent.fleet.status import count, inside
+
+if TYPE_CHECKING:
+    from acp_agent.fleet.clones import Clones
 
 _OWNER = "acp-run"
 _READY = "acp-ready"
@@ -69,18 +72,32 @@ class CommandRunner(Protocol):
 
 
 class GitWorkplaces:
-    """Workplaces (domain.ports) on git worktrees; `setup_timeout` is in seconds."""
+    """Workplaces (domain.ports) on git worktrees; `setup_timeout` is in seconds.
 
-    def __init__(self, run_gate: CommandRunner, run_setup: CommandRunner, *, setup_timeout: float = 1800.0) -> None:
+    With `state`, the state directory, a repository that is not on this host is cloned below it.
+    """
+
+    def __init__(
+        self,
+        run_gate: CommandRunner,
+        run_setup: CommandRunner,
+        *,
+        setup_timeout: float = 1800.0,
+        state: Path | None = None,
+    ) -> None:
         self._run_gate = run_gate
         self._run_setup = run_setup
         self._setup_timeout = setup_timeout
+        self._state = state
 
     async def prepare(self, run_id: str, place: Workplace, setup: str | None) -> str:
         """Make the place exist and set a new one up; returns the absolute path where tools work.
 
         Raises Refused when path or branch belong to somebody else, AcpAgentError when git or the set-up fails.
         """
+        place, clones = self._here(place, run_id)
+        if clones is not None:
+            await clones.fetch(place)
         if place.kind == "inplace":
             return _existing(os.path.join(place.root, place.subdir) if place.subdir else place.root)
         whole = Place.of(place)
@@ -96,6 +113,7 @@ class GitWorkplaces:
 
         It runs what the agent wrote, and its changes become part of the commit: so `protect` binds it too.
         """
+        place, _ = self._here(place)
         path = place.root if place.kind == "inplace" else str(Place.of(place).worktree)
         cwd = _existing(os.path.join(path, place.subdir) if place.subdir else path)
         try:
@@ -119,16 +137,30 @@ class GitWorkplaces:
         """
         if place.kind == "inplace":
             return Committed(commit=None)
+        place, clones = self._here(place)
         checkout = _checkout(Place.of(place))
         for attempt in range(_ATTEMPTS):
             try:
-                return await _commit(checkout, run_id, message)
+                committed = await _commit(checkout, run_id, message)
+                if clones is None or committed.commit is None:
+                    return committed
+                return committed.model_copy(update={"bundle": await clones.bundled(place)})
             except GitFailed as failure:
                 # A git of a driver that was killed may still be finishing; then its commit is found next time.
                 if "lock" not in failure.said or attempt == _ATTEMPTS - 1:
                     raise
                 await anyio.sleep(0.1 * (attempt + 1))
         raise AssertionError("unreachable")
+
+    def _here(self, place: Workplace, run_id: str = "") -> "tuple[Workplace, Clones | None]":
+        """The workplace on this host, with the clones where it lies in one."""
+        if place.url is None or self._state is None:
+            return place, None
+        from acp_agent.fleet.clones import Clones
+
+        clones = Clones(self._state)
+        here = clones.of(place, run_id)
+        return here, None if here is place else clones
 
     async def _set_up(self, checkout: Checkout, run_id: str, setup: str | None) -> None:
         await include(checkout.place.root, checkout.place.worktree)

@@ -1,6 +1,6 @@
 """The ports of an engine: who drives queued runs, and what drives one of them."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -8,6 +8,9 @@ import anyio
 
 from acp_agent.domain.ports import Claim, Queues
 from acp_agent.domain.run import RunState
+
+Fits = Callable[[Sequence[str]], Awaitable[Collection[str]]]
+"""Those of some runs that can be driven here."""
 
 
 class Worker(Protocol):
@@ -45,8 +48,13 @@ class Engine(Protocol):
         """Refuse what nobody has approved within its time; those runs are queued again."""
         ...
 
-    async def serve(self, queues: Queues, jobs: int, stop: anyio.Event) -> None:
-        """Drive up to `jobs` runs of `queues` as they come; once `stop` is set, those under way to their ends."""
+    async def serve(
+        self, queues: Queues, jobs: int, stop: anyio.Event, fits: Fits | None = None
+    ) -> None:
+        """Drive up to `jobs` runs of `queues` as they come; once `stop` is set, those under way to their ends.
+
+        What is not among those that `fits` gives back is left for others.
+        """
         ...
 
     async def drive(self, run_id: str) -> RunState:

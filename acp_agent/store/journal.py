@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic_core import from_json
 
@@ -129,6 +129,12 @@ class StoredJournal:
             return leases.claimable(connection, self._tenant, which, limit, self._now(connection))
 
         return await self._reader.ask(question)
+
+    async def beginnings(self, run_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """The first fact of each run, and where it was prepared, as JSON says them; none of what was erased."""
+        from acp_agent.store.beginnings import beginnings
+
+        return await self._reader.ask(partial(beginnings, tenant=self._tenant, run_ids=run_ids))
 
     async def renew(self, claims: Sequence[Claim]) -> list[Pulse]:
         """Extend the leases of `claims` that still hold; a pulse for each, in their order."""

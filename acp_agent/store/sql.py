@@ -266,7 +266,7 @@ LEASES = """
 SELECT s.id, s.kind, s.fence, s.owner, s.lease_until, s.takeovers, COALESCE(r.status, b.status),
     s.owner IS NOT NULL AND EXISTS (
         SELECT 1 FROM acp_event e
-        WHERE e.stream_id = s.id AND e.seq > s.seq_at_claim AND e.type NOT IN ('resumed', 'late_result'))
+        WHERE e.stream_id = s.id AND e.seq > s.seq_at_claim AND e.type NOT IN ('resumed', 'late_result', 'passed_over'))
 FROM acp_stream s LEFT JOIN acp_run r ON r.id = s.id LEFT JOIN acp_batch b ON b.id = s.id
 WHERE s.tenant = :tenant AND s.id IN (:ids)"""
 """Who has them; the last column says whether whoever has one came further with it."""

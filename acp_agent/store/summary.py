@@ -26,7 +26,7 @@ from acp_agent.domain.events import (
     WorkspacePrepared,
 )
 from acp_agent.domain.events_files import Undone
-from acp_agent.domain.events_handover import GivenBack, Taken
+from acp_agent.domain.events_handover import GivenBack, HandOver, PassedOver, Taken
 from acp_agent.domain.events_hooks import HookRan
 from acp_agent.domain.events_person import QuestionAnswered, QuestionAsked
 from acp_agent.domain.events_skills import SkillActivated
@@ -195,6 +195,16 @@ def _extended(fact: SkillActivated | HookRan | QuestionAsked | QuestionAnswered)
             return None if fact.outcome == "passed" else f"hook {fact.outcome}: {fact.hook}: {fact.reason}"
 
 
+def _handed(fact: HandOver) -> str:
+    match fact:
+        case Taken():
+            return "taken by a person"
+        case GivenBack():
+            return f"given back: {fact.files} files changed"
+        case PassedOver():
+            return f"queued; {fact.host} leaves it: {fact.why}"
+
+
 def _happened(fact: Fact) -> str | None:
     match fact:
         case GateStarted():
@@ -203,8 +213,8 @@ def _happened(fact: Fact) -> str | None:
             return f"gate {fact.gate} {'passed' if fact.passed else 'failed'}"
         case Committed():
             return f"committed {fact.commit[:10]}" if fact.commit else "nothing to commit"
-        case Taken() | GivenBack():
-            return "taken by a person" if isinstance(fact, Taken) else f"given back: {fact.files} files changed"
+        case Taken() | GivenBack() | PassedOver():
+            return _handed(fact)
         case Parked():
             return f"waiting for {fact.waiting}: {fact.detail}"
         case RunEnded():
