@@ -43,7 +43,7 @@ def work_elsewhere(world: World, until: str = "ended") -> None:
     checkout, aside = world.fleet.repos["alpha"], world.root / "aside"
     checkout.rename(aside)
     with world.start("worker", environment=other_host(world)) as worker:
-        worker.wait_until(lambda: until in (world.record().runs[0].status, world.record().runs[0].last_type), PATIENCE)
+        world.wait_until(worker, lambda record: until in (record.runs[0].status, record.runs[0].last_type))
         worker.signal(signal.SIGTERM)
         assert worker.wait(PATIENCE).exit_code == 0
     aside.rename(checkout)
@@ -76,7 +76,10 @@ def test_a_host_without_the_checkout_clones_it_and_its_commit_is_accepted_where_
 
 
 def test_a_read_only_run_reads_a_clone(tmp_path: Path) -> None:
-    say = [Rule(turn=1, reply=Step(tools=[("read_file", {"path": "b.py"})])), Rule(turn=2, reply=Step(text="It is 10."))]
+    say = [
+        Rule(turn=0, reply=Step(tools=[("read_file", {"path": "b.py"})])),
+        Rule(turn=1, reply=Step(text="It is 10.")),
+    ]
     with World(tmp_path, ["alpha"], say, FILES) as world:
         publish(world)
         assert world.acp("run", "what is the limit?", "--read-only", *QUEUED).exit_code == 0
@@ -109,7 +112,7 @@ def test_a_run_that_no_worker_can_place_stays_queued_and_ps_says_why(tmp_path: P
         assert "host-b leaves it" in world.acp("ps").output
         # Where the checkout is, the next worker takes it.
         with world.start("worker") as worker:
-            worker.wait_until(lambda: world.record().runs[0].status == "ended", PATIENCE)
+            world.wait_until(worker, lambda record: record.runs[0].status == "ended")
             worker.signal(signal.SIGTERM)
             assert worker.wait(PATIENCE).exit_code == 0
 

@@ -78,15 +78,3 @@ def test_a_worker_leaves_what_is_queued_for_others(tmp_path: Path) -> None:
             worker.signal(signal.SIGTERM)
             assert worker.wait(PATIENCE).exit_code == 0
         assert {run.prompt: run.status for run in world.record().runs} == {PROMPT: "queued", "say so": "ended"}
-
-
-def test_a_run_of_any_whose_checkout_is_not_here_ends_with_the_name_of_the_path(tmp_path: Path) -> None:
-    with World(tmp_path, ["alpha"], rules(["alpha"], CALM), FILES) as world:
-        assert world.acp("run", PROMPT, "--all", "--yes", "--detach", "--queue", "any").exit_code == 0
-        (tmp_path / "code" / "alpha").rename(tmp_path / "elsewhere")
-        with world.start("worker", "--queues", "any") as worker:
-            world.wait_until(worker, is_over)
-            worker.signal(signal.SIGTERM)
-            assert worker.wait(PATIENCE).exit_code == 0
-        [run] = world.record().runs
-        assert (run.reason, str(tmp_path / "code" / "alpha") in run.message) == ("error", True)
