@@ -108,7 +108,6 @@ def test_keys_of_later_versions_are_named(folder: Path) -> None:
     assert not_in_force(load_projects(written(SAMPLE))) == [
         "defaults.on_fail",
         "targets.nightly.where",
-        "projects.api.url",
         "tasks.outdated.cache_for",
     ]
     assert not_in_force(load_projects(written('version = 1\n[projects.a]\npath = "."\ntags = []\n'))) == []
