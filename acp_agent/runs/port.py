@@ -48,9 +48,7 @@ class Engine(Protocol):
         """Refuse what nobody has approved within its time; those runs are queued again."""
         ...
 
-    async def serve(
-        self, queues: Queues, jobs: int, stop: anyio.Event, fits: Fits | None = None
-    ) -> None:
+    async def serve(self, queues: Queues, jobs: int, stop: anyio.Event, fits: Fits | None = None) -> None:
         """Drive up to `jobs` runs of `queues` as they come; once `stop` is set, those under way to their ends.
 
         What is not among those that `fits` gives back is left for others.
