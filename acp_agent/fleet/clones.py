@@ -90,8 +90,10 @@ class Clones:
 
     async def drop(self, run_id: str, place: Workplace) -> None:
         """Take away the worktree and the branch of a run whose result has been carried back, or that had none."""
-        await remove(run_id, place)
-        await git(place.root, "update-ref", "-d", f"refs/heads/{place.branch}")
+        # Without its worktree nobody would look for the branch again.
+        with anyio.CancelScope(shield=True):
+            await remove(run_id, place)
+            await git(place.root, "update-ref", "-d", f"refs/heads/{place.branch}")
 
 
 async def brought(place: Workplace, commit: str, bundle: str) -> None:
