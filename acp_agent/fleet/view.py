@@ -199,7 +199,7 @@ def _approval_asked(row: Row, ts: float, data: Mapping[str, Any]) -> None:
 
 
 def _approval_given(row: Row, ts: float, data: Mapping[str, Any]) -> None:
-    row.asked, row.waiting_for, row.status = None, None, "queued"
+    row.asked, row.binding, row.waiting_for, row.status = None, None, None, "queued"
     row.step = f"answered: {data['decision']}"
 
 

@@ -11,6 +11,7 @@ import pytest
 from acp_agent.testing.conformance import complaints
 from acp_agent.testing.consent import Consent
 from acp_agent.testing.editor import Editor, started
+from acp_agent.testing.remote import Way, serving
 from acp_agent.testing.tap import RawError
 from tests.acceptance.acp.desk import SCHEMA, WARM, Desk
 
@@ -85,3 +86,13 @@ async def exchange(desk: Desk) -> AsyncIterator[Exchange]:
         await editor.close_stdin()
         assert await editor.exited() == 0
     assert complaints(editor.lines, SCHEMA) == []
+
+
+@asynccontextmanager
+async def remote_exchange(desk: Desk, way: Way) -> AsyncIterator[Exchange]:
+    """The same at a server of its own."""
+    async with serving(desk.environment, desk.root) as server:
+        async with server.editor(way, Consent(then="once")) as editor:
+            yield Exchange(desk, editor)
+        assert complaints(editor.lines, SCHEMA) == []
+        assert "Traceback" not in server.process.errors, server.process.errors
