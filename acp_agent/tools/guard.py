@@ -25,7 +25,7 @@ from acp_agent.tools.plan import plan
 from acp_agent.tools.prepared import Prepared, failed
 from acp_agent.tools.registry import Arguments, Ready, Seen, Tool, sketch
 from acp_agent.tools.repair import Unreadable, parse_arguments
-from acp_agent.tools.sandbox.model import Sandbox, exposes_home
+from acp_agent.tools.sandbox.model import Sandbox, exposes_home, state_in
 from acp_agent.tools.sandbox.probe import level_for
 from acp_agent.tools.search import search
 from acp_agent.tools.shell import shell_tool
@@ -282,8 +282,8 @@ def standard_tools(
 ) -> list[Tool]:
     """The usual set, `apply_patch` among them where `patches` are wanted.
 
-    `shell` is left out where it could not be confined, unless a person allowed that and is there; then it is their
-    editor's `terminal` that runs commands, where there is one.
+    `shell` is left out where it could reach our own state, and where it could not be confined, unless a person allowed
+    that and is there; then it is their editor's `terminal` that runs commands, where there is one.
     """
     tools = [read_file, list_files, search, edit_file, write_file, plan, ask_user]
     if patches:
@@ -292,7 +292,8 @@ def standard_tools(
         tools.append(apply_patch)
     if read_only:
         return [tool for tool in tools if tool.risk == Risk.READ]
-    level = None if exposes_home(workspace.root) else level_for(sandbox)
+    exposed = exposes_home(workspace.root) or state_in(workspace.root, sandbox) is not None
+    level = None if exposed else level_for(sandbox)
     if level == "none" and not unattended and terminal is not None:
         from acp_agent.tools.terminal_shell import terminal_shell
 
@@ -351,7 +352,9 @@ async def open_tools(
     level = await anyio.to_thread.run_sync(level_for, own)
     # An answer for a command here holds for none in the editor's terminal, nor the other way round.
     named = "client terminal" if level == "none" and lent.terminal is not None else level or ""
-    scales = Scales(named, governed, protect, Surroundings(workspace, private))
+    state = await anyio.to_thread.run_sync(state_in, workspace.root, own)
+    ours = () if state is None else (str(state.relative_to(workspace.root)),)
+    scales = Scales(named, (*governed, *ours), protect, Surroundings(workspace, private))
     return Guard(
         {tool.name: tool for tool in offered},
         workspace,

@@ -51,7 +51,8 @@ class Scales:
             if governing or guarded:
                 why = "governs what the agent may do" if governing else "is protected by the project"
                 weight = weight.raised(Risk.IRREVERSIBLE, f"{path} {why}")
-                weight = weight.model_copy(update={"governing": (*weight.governing, path)})
+                # Looked at twice: as it was decided about, and again with all that preparing it showed.
+                weight = weight.model_copy(update={"governing": tuple(dict.fromkeys((*weight.governing, path)))})
             elif opens(inside):
                 weight = weight.raised(Risk.EXTERNAL, f"others act on {path} as soon as the directory is opened")
             elif instructs(inside):

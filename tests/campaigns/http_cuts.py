@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from acp_agent.testing.conformance import complaints
 from acp_agent.testing.consent import Consent
@@ -98,6 +99,51 @@ def not_continued(shown: Transcript, replayed: Transcript) -> list[str]:
     return problems
 
 
+class Owed:
+    """All that was ever told of a session, and must be told again once it has come to its end.
+
+    What streams when a connection is cut is no fact yet, so the next replay may be without it; but no process ended,
+    so the reply it was of comes to the record.
+    """
+
+    def __init__(self) -> None:
+        self.said: dict[tuple[str, str | None], str] = {}
+        self.cards: dict[str, Any] = {}
+        self.asked: list[str] = []
+        self.prompts: list[str] = []
+        self.heard: list[str] = []
+
+    def add(self, shown: Transcript) -> None:
+        """What a connection was told, up to its cut."""
+        for kind, name, text in said(shown):
+            self.said[kind, name] = max(self.said.get((kind, name), ""), text, key=len)
+        self.cards |= shown.tool_cards
+
+    def look(self, replayed: Transcript) -> list[str]:
+        """Prompts that a replay has lost, has out of order, or has of nobody."""
+        now = [text for kind, _, text in replayed.messages if kind == "user_message_chunk"]
+        problems = []
+        if now[: len(self.prompts)] != self.prompts or now != [one for one in self.asked if one in now]:
+            problems.append(f"the prompts are {now}, were {self.prompts}, asked were {self.asked}")
+        problems += [f"the prompt {one!r} was answered and is lost" for one in self.heard if one not in now]
+        self.prompts = now
+        return problems
+
+    def not_paid(self, replayed: Transcript) -> list[str]:
+        """What was told some time and is not in the last replay, as it was."""
+        now = {(kind, name): text for kind, name, text in said(replayed)}
+        problems = [
+            f"the message {key} was {text[:200]!r} and is {now.get(key, 'lost')[:200]!r}"
+            for key, text in self.said.items()
+            if not now.get(key, "").startswith(text)
+        ]
+        for call_id, card in self.cards.items():
+            again = replayed.tool_cards.get(call_id)
+            if again is None or (card.status in ENDED and (card.status, card.fields) != (again.status, again.fields)):
+                problems.append(f"the tool call {call_id} was {card.fields} and is {again and again.fields}")
+        return problems
+
+
 class Cuts:
     """One server, one session at a time, and connections that are cut."""
 
@@ -108,6 +154,7 @@ class Cuts:
         self.random = Random(seed)
         self.session = ""
         self.shown: Transcript | None = None
+        self.owed = Owed()
         self.longest = 0.3
         self.told = 0
         self.problems: list[str] = []
@@ -116,18 +163,23 @@ class Cuts:
     async def round(self, number: int, address: str) -> None:
         """Come back, look at what is replayed, put a prompt, and be cut off; or hear it to its end."""
         renew, whole = number % RENEWED == 0, number % WHOLE == 0
+        if renew and self.session:
+            await self.settle(number, address)
         way = self.random.choice(WAYS)
         async with self.server.editor(way, Consent(then="once"), address=address) as editor:
             await editor.initialize()
             if renew:
                 self.session, self.shown = await self.desk.session(editor, "auto"), None
+                self.owed = Owed()
             else:
                 await editor.load_session(self.session, self.desk.project)
             self._look(editor, number, way)
+            self.owed.asked.append(f"turn {number}.0.")
             prompt = asyncio.create_task(editor.prompt(self.session, f"turn {number}.0."))
             if whole:
                 began = time.monotonic()
                 await prompt
+                self.owed.heard.append(f"turn {number}.0.")
                 self.longest = max(self.longest, time.monotonic() - began)
                 self.places["left alone"] += 1
             else:
@@ -139,6 +191,7 @@ class Cuts:
                 with contextlib.suppress(RawError, *CUT):
                     prompt.result()
             self.shown = editor.transcript(self.session)
+            self.owed.add(self.shown)
             self.told += len(self.shown.messages) + len(self.shown.tool_cards)
             found = complaints(editor.lines, SCHEMA)
             broken = [one for one in found if not any(words in one for words in TAKEN_OVER)]
@@ -148,21 +201,29 @@ class Cuts:
         if self.shown is None:
             return
         now = editor.transcript(self.session)
-        found = not_continued(self.shown, now) + twice(Told(now))
+        found = not_continued(self.shown, now) + twice(Told(now)) + self.owed.look(now)
         self.problems += [f"round {number} by {way}: {problem}" for problem in found]
 
     async def settle(self, number: int, address: str) -> None:
         """Hear what is left to its end, then hold all that was told of the session to a last replay."""
-        for _ in range(2):
-            async with self.server.editor("http", Consent(then="once"), address=address) as editor:
-                await editor.initialize()
-                await editor.load_session(self.session, self.desk.project)
-                self._look(editor, number, "http")
-                turn = await editor.prompt(self.session, f"turn {number}.0.")
-                if turn.text() != answer_of(f"turn {number}.0.") and answer_of(f"turn {number}.0.") not in turn.text():
-                    self.problems.append(f"the last turn says {turn.text()[:200]!r}")
-                self.shown = editor.transcript(self.session)
-            number += 1
+        words = f"turn {number}.0."
+        async with self.server.editor("http", Consent(then="once"), address=address) as editor:
+            await editor.initialize()
+            await editor.load_session(self.session, self.desk.project)
+            self._look(editor, number, "http")
+            self.owed.asked.append(words)
+            turn = await editor.prompt(self.session, words)
+            self.owed.heard.append(words)
+            if answer_of(words) not in turn.text():
+                self.problems.append(f"round {number}: the last turn says {turn.text()[:200]!r}")
+            self.shown = editor.transcript(self.session)
+            self.owed.add(self.shown)
+        async with self.server.editor("http", address=address) as editor:
+            await editor.initialize()
+            await editor.load_session(self.session, self.desk.project)
+            self._look(editor, number, "http")
+            found = self.owed.not_paid(editor.transcript(self.session))
+            self.problems += [f"round {number}, at the end: {problem}" for problem in found]
 
 
 async def cut_off(root: Path, seed: int, cuts: int, tell: Callable[[str], None] = lambda line: None) -> Cuts:

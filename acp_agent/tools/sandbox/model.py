@@ -98,3 +98,11 @@ def exposes_home(root: Path) -> bool:
     """Whether a workspace holds the home directory or the machine: confined to it, a command could do anything."""
     home = Path(os.path.realpath(home_directory()))
     return root == Path("/") or (home != Path("/") and home.is_relative_to(root))
+
+
+def state_in(root: Path, sandbox: Sandbox) -> Path | None:
+    """Our own state folder where it lies in a workspace: who writes there decides what is trusted, and who gets in."""
+    if sandbox.state is None:
+        return None
+    state = Path(os.path.realpath(sandbox.state.parent))
+    return state if state != root and state.is_relative_to(root) else None

@@ -99,6 +99,15 @@ async def a_version_from_the_future_is_not_echoed(one: Exchange) -> None:
     assert (await one.initialize(65535))["protocolVersion"] == 1
 
 
+async def test_the_draft_of_version_two_is_answered_with_version_one(desk_of: DeskOf) -> None:
+    async with exchange(desk_of(SAY)) as one:
+        # What version 2 says of a client is unknown to version 1, and no reason to refuse it.
+        info = {"name": "draft", "version": "2"}
+        said = await one.initialize(2, info=info, capabilities={"session": {}, "auth": {"terminal": {}}})
+        assert (said["protocolVersion"], said["authMethods"][0]["type"]) == (1, "agent")
+        assert (await one.prompt(await one.session(), "say"))["stopReason"] == "end_turn"
+
+
 @check("SESSION-001", "SESSION-002")
 async def sessions_have_ids_of_their_own(one: Exchange) -> None:
     await one.initialize()
