@@ -13,11 +13,11 @@ from acp_agent.domain.events import (
     Fact,
     ModelReplied,
     RunStarted,
-    SessionStarted,
     WorkspacePrepared,
     fact_of,
 )
 from acp_agent.domain.events_person import PicturesGiven
+from acp_agent.domain.events_session import SessionStarted
 from acp_agent.domain.redact import Redactor
 
 _WORDS = frozenset({"prompt", "title", "instructions", "role_prompt"})

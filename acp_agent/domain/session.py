@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from acp_agent.domain.base import Frozen
-from acp_agent.domain.events import Event, SessionChanged, SessionDeleted, SessionStarted
+from acp_agent.domain.events import Event
+from acp_agent.domain.events_session import SessionChanged, SessionDeleted, SessionStarted
 from acp_agent.domain.policy import Mode
 
 DEFAULT = "default"

@@ -10,8 +10,9 @@ import anyio
 from acp_agent.domain.always import allowance_of
 from acp_agent.domain.approving import has_approved
 from acp_agent.domain.errors import Refused
-from acp_agent.domain.events import ApprovalAsked, Event, SessionChanged
+from acp_agent.domain.events import ApprovalAsked, Event
 from acp_agent.domain.events_person import PlanProposed, QuestionAnswered, QuestionAsked
+from acp_agent.domain.events_session import SessionChanged
 from acp_agent.domain.message import Image, Word
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.ports import Journal

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from acp_agent.domain.errors import UsageError
-from acp_agent.domain.events import Event, SessionChanged, SessionDeleted, SessionStarted
+from acp_agent.domain.events import Event
+from acp_agent.domain.events_session import SessionChanged, SessionDeleted, SessionStarted
 from acp_agent.domain.ports import Journal, NewStream
 from acp_agent.domain.run import fold
 from acp_agent.domain.session import SessionState, SessionSummary, fold_session

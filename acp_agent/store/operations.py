@@ -19,9 +19,6 @@ from acp_agent.domain.events import (
     Rejected,
     RunEnded,
     RunStarted,
-    SessionChanged,
-    SessionDeleted,
-    SessionStarted,
 )
 from acp_agent.domain.events_batch import BatchEnded, BatchStarted
 from acp_agent.domain.events_budget import BUDGETS, BudgetSet
@@ -29,6 +26,7 @@ from acp_agent.domain.events_handover import GivenBack, Taken
 from acp_agent.domain.events_hold import HoldSet
 from acp_agent.domain.events_loop import FleetStarted, LoopChanged, LoopFact, LoopStarted, ScheduleStarted
 from acp_agent.domain.events_person import QuestionAnswered
+from acp_agent.domain.events_session import SessionChanged, SessionDeleted, SessionStarted
 from acp_agent.domain.hold import BEGINS, HOLD, LIFT, hold_of
 from acp_agent.domain.masking import masked_fact
 from acp_agent.domain.ports import Claim, NewStream

@@ -11,9 +11,9 @@ from acp_agent.domain.events import (
     ModelReplied,
     RunEnded,
     RunStarted,
-    SessionStarted,
     ToolFinished,
 )
+from acp_agent.domain.events_session import SessionStarted
 from acp_agent.domain.masking import masked_fact
 from acp_agent.domain.message import AssistantMessage, Reply, ToolCall
 from acp_agent.domain.redact import MASK, Redactor

@@ -19,11 +19,11 @@ from acp_agent.domain.events import (
     Event,
     Parked,
     RunEnded,
-    SessionStarted,
     ToolFinished,
     ToolRefused,
 )
 from acp_agent.domain.events_hooks import HookRan
+from acp_agent.domain.events_session import SessionStarted
 from acp_agent.domain.hook import Hook
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import RunState

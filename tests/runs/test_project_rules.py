@@ -8,7 +8,8 @@ import pytest
 
 from acp_agent.app import App
 from acp_agent.domain.errors import UsageError
-from acp_agent.domain.events import ApprovalAsked, SessionStarted, ToolRefused
+from acp_agent.domain.events import ApprovalAsked, ToolRefused
+from acp_agent.domain.events_session import SessionStarted
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.run import RunState
 from acp_agent.runs.people import Person, Turn, Verdict

@@ -13,7 +13,8 @@ import pytest
 from acp_agent.app import App
 from acp_agent.domain.budget import Limits, Quote
 from acp_agent.domain.errors import NotRecorded, Refused
-from acp_agent.domain.events import CancelAsked, Event, Fact, SessionStarted
+from acp_agent.domain.events import CancelAsked, Event, Fact
+from acp_agent.domain.events_session import SessionStarted
 from acp_agent.domain.message import Reply, Word
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.ports import Claim, Journal, ModelRequest

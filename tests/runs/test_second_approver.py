@@ -9,7 +9,8 @@ import pytest
 from acp_agent.app import App
 from acp_agent.domain.approving import approver, is_enough, needed
 from acp_agent.domain.errors import Refused
-from acp_agent.domain.events import ApprovalAsked, ApprovalGiven, CallReviewed, SessionStarted, ToolStarted
+from acp_agent.domain.events import ApprovalAsked, ApprovalGiven, CallReviewed, ToolStarted
+from acp_agent.domain.events_session import SessionStarted
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.run import RunState

@@ -11,7 +11,8 @@ from acp_agent.agent.context import assemble
 from acp_agent.app import App
 from acp_agent.config.skills import find_skills
 from acp_agent.config.trust import trust
-from acp_agent.domain.events import Event, RunStarted, SessionStarted, ToolFinished
+from acp_agent.domain.events import Event, RunStarted, ToolFinished
+from acp_agent.domain.events_session import SessionStarted
 from acp_agent.domain.events_skills import SkillActivated
 from acp_agent.domain.message import SystemMessage, ToolMessage
 from acp_agent.domain.request import RunRequest

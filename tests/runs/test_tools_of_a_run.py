@@ -11,7 +11,8 @@ import pytest
 
 from acp_agent.app import App
 from acp_agent.config.trust import trust
-from acp_agent.domain.events import ApprovalAsked, SessionStarted, ToolFinished, ToolStarted
+from acp_agent.domain.events import ApprovalAsked, ToolFinished, ToolStarted
+from acp_agent.domain.events_session import SessionStarted
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.tool import call_key

@@ -17,7 +17,7 @@ import anyio.to_thread
 from acp_agent.app import App
 from acp_agent.config.login import forget_login
 from acp_agent.domain.errors import UsageError
-from acp_agent.domain.events import SessionStarted
+from acp_agent.domain.events_session import SessionStarted
 from acp_agent.domain.session import SessionState
 from acp_agent.runs.ids import new_id
 from acp_agent.surfaces.acp import params

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from acp_agent.domain.errors import UsageError
-from acp_agent.domain.events import SessionChanged
+from acp_agent.domain.events_session import SessionChanged
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.session import DEFAULT, SessionState
 

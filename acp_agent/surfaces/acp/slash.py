@@ -10,7 +10,7 @@ from acp_agent.app import App
 from acp_agent.config.offered_commands import CommandFiles
 from acp_agent.config.skills import Skills
 from acp_agent.domain.errors import AcpAgentError, UsageError
-from acp_agent.domain.events import SessionChanged
+from acp_agent.domain.events_session import SessionChanged
 from acp_agent.domain.session import SessionState
 from acp_agent.surfaces.acp.options import MODES, Choices, mode_change, model_value, option_change, options_of
 from acp_agent.surfaces.acp.params import ContentBlock, TextBlock

@@ -11,7 +11,8 @@ import anyio.to_thread
 
 from acp_agent.app import App
 from acp_agent.domain.errors import ModelFault
-from acp_agent.domain.events import ApprovalAsked, SessionChanged
+from acp_agent.domain.events import ApprovalAsked
+from acp_agent.domain.events_session import SessionChanged
 from acp_agent.domain.run import RunState
 from acp_agent.domain.session import SessionState
 from acp_agent.runs.conversations import title_of

@@ -3,7 +3,8 @@
 import pytest
 
 from acp_agent.domain.errors import UsageError
-from acp_agent.domain.events import Event, Fact, SessionChanged, SessionStarted
+from acp_agent.domain.events import Event, Fact
+from acp_agent.domain.events_session import SessionChanged, SessionStarted
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.session import SessionState, fold_session
 from acp_agent.surfaces.acp.options import Choices, mode_change, modes_of, option_change, options_of

@@ -15,7 +15,8 @@ from acp_agent.config.settings import DEFAULT_ROLE, resolve_chain
 from acp_agent.config.skills import Skills
 from acp_agent.domain.budget import Spent
 from acp_agent.domain.errors import NothingSelected, UsageError
-from acp_agent.domain.events import Event, SessionChanged, SessionStarted
+from acp_agent.domain.events import Event
+from acp_agent.domain.events_session import SessionChanged, SessionStarted
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.session import SessionState
 from acp_agent.fleet.undo import Outcome

@@ -5,7 +5,8 @@ from itertools import groupby
 
 from acp_agent.config.settings import DEFAULT_ROLE, resolve_chain
 from acp_agent.domain.errors import AcpAgentError, ExitCode, UsageError
-from acp_agent.domain.events import Event, Parked, RunEnded, SessionChanged
+from acp_agent.domain.events import Event, Parked, RunEnded
+from acp_agent.domain.events_session import SessionChanged
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.run import RunState
 from acp_agent.domain.session import DEFAULT
