@@ -50,13 +50,12 @@ def test_the_effect_of_a_naive_tool_repeats_where_that_of_an_honest_one_waits_fo
 def _kill_after_the_effect(world: World, call_id: str, *words: str) -> None:
     with world.start(*words) as process:
         process.close_input()
-        process.wait_until(lambda: _effects(world)[call_id] > 0 and _is_first(world, call_id), PATIENCE)
+        world.wait_until(process, lambda record: any(run.worktree for run in record.runs))
+        # It is touched once the line is in the log.
+        seen = _worktree(world.record()) / f"{call_id}.seen"
+        process.wait_until(seen.exists, PATIENCE)
         process.kill()
         process.wait()
-
-
-def _is_first(world: World, call_id: str) -> bool:
-    return bool(list(_worktree(world.record()).glob(f"{call_id}.seen")))
 
 
 def _effects(world: World) -> Counter[str]:
