@@ -244,6 +244,10 @@ class Journal(Protocol):
         """The first fact of each run, and where it was prepared, as JSON says them."""
         ...
 
+    async def lost(self, queues: Queues) -> list[str]:
+        """Ids of runs of queues whose driver is gone, oldest first."""
+        ...
+
     async def renew(self, claims: Sequence[Claim]) -> list[Pulse]:
         """Extend the leases of `claims` that still hold."""
         ...

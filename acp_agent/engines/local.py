@@ -99,10 +99,11 @@ class LocalEngine:
     async def serve(self, queues: Queues, jobs: int, stop: anyio.Event, fits: Fits | None = None) -> None:
         """Drive up to `jobs` runs of `queues` at once as they come; once `stop` is set, those under way to their ends.
 
-        What `fits` says no to is left for others, and asked about again after a while. A run whose record cannot be
-        read is left alone from then on. Raises NotRecorded where none can be written.
+        What a dead worker left does not wait for a slot: up to as many again are driven for that. What `fits` says no
+        to is left for others, and asked about again after a while. A run whose record cannot be read is left alone from
+        then on. Raises NotRecorded where none can be written.
         """
-        slots = anyio.CapacityLimiter(jobs)
+        slots, spare = anyio.CapacityLimiter(jobs), anyio.CapacityLimiter(jobs)
         queue: deque[str] = deque()
         sieve = Sieve(fits)
 
@@ -115,10 +116,13 @@ class LocalEngine:
             looked = -math.inf
             while not stop.is_set():
                 if anyio.current_time() - looked > self._heartbeat:
+                    looked = anyio.current_time()
                     # What a dead worker left is older than most of what was seen waiting.
                     queue.clear()
-                    looked = anyio.current_time()
-                await self._fill(queues, queue, slots, group, sieve)
+                    await self._fill(queues, queue, slots, group, sieve)
+                    await self._take_over(queues, spare, group, sieve)
+                else:
+                    await self._fill(queues, queue, slots, group, sieve)
                 await self._news.wait()
                 self._news = anyio.Event()
                 for error in self._set_aside.values():
@@ -189,6 +193,15 @@ class LocalEngine:
                 slots.acquire_on_behalf_of_nowait(claim)
                 group.start_soon(self._drive_in_slot, claim, slots)
         return slots.borrowed_tokens > 0
+
+    async def _take_over(self, queues: Queues, spare: anyio.CapacityLimiter, group: TaskGroup, sieve: Sieve) -> None:
+        """Begin what dead workers left and found no slot: all may be taken by runs that go on for long."""
+        if (free := int(spare.available_tokens)) > 0:
+            known = {*sieve.left, *self._set_aside, *self._claims}
+            lost = [run_id for run_id in await self._journal.lost(queues) if run_id not in known]
+            for claim in await self._journal.claim_first(await sieve.passing(lost), self._owner, free):
+                spare.acquire_on_behalf_of_nowait(claim)
+                group.start_soon(self._drive_in_slot, claim, spare)
 
     async def _drive_in_slot(self, claim: Claim, slots: anyio.CapacityLimiter) -> None:
         try:

@@ -136,6 +136,14 @@ class StoredJournal:
 
         return await self._reader.ask(partial(beginnings, tenant=self._tenant, run_ids=run_ids))
 
+    async def lost(self, queues: Queues) -> list[str]:
+        """Ids of runs of queues whose driver is gone, oldest first."""
+
+        def question(connection: Connection) -> list[str]:
+            return leases.lost(connection, self._tenant, queues, self._now(connection))
+
+        return await self._reader.ask(question)
+
     async def renew(self, claims: Sequence[Claim]) -> list[Pulse]:
         """Extend the leases of `claims` that still hold; a pulse for each, in their order."""
         return await self._writer.submit(partial(leases.renew, claims=claims, lease=self._lease), guarded=False)

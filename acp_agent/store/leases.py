@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from itertools import islice
 
 from acp_agent.domain.events import Parked
 from acp_agent.domain.ports import Claim, Pulse, Queues
@@ -28,6 +27,19 @@ def dead_owners(connection: Connection, tenant: str, stream_ids: Sequence[str], 
 
 def claimable(connection: Connection, tenant: str, which: str | Queues | None, limit: int, now: float) -> list[str]:
     """Ids of runs that are queued or running and have no living driver, oldest first: all, of a batch, or of queues."""
+    # Those that run are few, but any number of them may be held.
+    return _free(connection, tenant, which, (("running", ALL), ("queued", limit)), now)[:limit]
+
+
+def lost(connection: Connection, tenant: str, queues: Queues, now: float) -> list[str]:
+    """Ids of runs of queues that are running and have no living driver, oldest first."""
+    return _free(connection, tenant, queues, (("running", ALL),), now)
+
+
+def _free(
+    connection: Connection, tenant: str, which: str | Queues | None, wanted: Sequence[tuple[str, int]], now: float
+) -> list[str]:
+    """Ids of runs without a living driver, of so many of each status that is `wanted`."""
     if connection.rows(sql.HOLD_FACTS, {"tenant": tenant}):
         return []
     values = {"tenant": tenant, "batch_id": which}
@@ -36,15 +48,13 @@ def claimable(connection: Connection, tenant: str, which: str | Queues | None, l
     else:
         ((statement, names),) = among(sql.CLAIMABLE_OF_QUEUES, sorted(which))
         values |= names
-    # Those that run are few, but any number of them may be held.
     found = [
         row
-        for status, most in (("running", ALL), ("queued", limit))
+        for status, most in wanted
         for row in connection.rows(statement, {**values, "status": status, "limit": most})
     ]
     is_gone = process.judge()
-    free = (run_id for _, _, run_id, owner, until in sorted(found) if not _held(owner, until, now, is_gone))
-    return list(islice(free, limit))
+    return [run_id for _, _, run_id, owner, until in sorted(found) if not _held(owner, until, now, is_gone)]
 
 
 def claim(

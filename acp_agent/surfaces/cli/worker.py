@@ -30,7 +30,7 @@ def worker(queues: str | None, jobs: int) -> int:
 
     `acp run --detach` queues a batch. The first SIGTERM or Ctrl-C lets what is under way come to its end and takes
     nothing more; the second stops it where it is, for another worker to go on. What a worker leaves that dies is taken
-    over within seconds.
+    over within seconds: where all are busy, they drive up to as many again for that.
     """
     return anyio.run(_work, queues_of(queues), jobs)
 
