@@ -24,7 +24,6 @@ from acp_agent.domain.run import RunState
 from acp_agent.fleet import land
 from acp_agent.fleet.ask import RunAsk
 from acp_agent.fleet.checkout import Place
-from acp_agent.fleet.clones import check_url
 from acp_agent.fleet.network import lookup_of, network_warnings
 from acp_agent.fleet.plan import Agent, Job, Plan, Price, Target, build, streams
 from acp_agent.fleet.resolve import Resolved, Site, resolve
@@ -96,6 +95,8 @@ class Batches:
         than `[queue] max_runs` lets wait.
         """
         if queue == "any":
+            from acp_agent.fleet.clones import check_url
+
             for item in plan.items:
                 check_url(item.project, item.url)
         most = self.models.settings.table.queue.max_runs
