@@ -60,9 +60,7 @@ async def test_a_reason_is_said_once_and_is_no_progress_of_the_run(tmp_path: Pat
         assert await journal.beginnings(["r_none"]) == {}
 
 
-@pytest.mark.parametrize(
-    "url", ["https://me:" + "word@example.org/a.git", "../a.git", "-oProxyCommand=id", "~/a.git"]
-)
+@pytest.mark.parametrize("url", ["https://me:" + "word@example.org/a.git", "../a.git", "-oProxyCommand=id", "~/a.git"])
 def test_a_url_that_others_cannot_use_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="alpha"):
         check_url("alpha", url)
