@@ -74,7 +74,7 @@ class Narrator:
         self._cost = cost
         self._replay = replay
         self._message = ""
-        self._told = {"text": "", "reasoning": ""}
+        self._told: dict[str, list[str]] = {"text": [], "reasoning": []}
         self._open: list[str] = []
         self._asked = ""
         self._plan = ""
@@ -97,7 +97,8 @@ class Narrator:
 
     def word(self, word: Word) -> Update:
         """A piece of the reply under way."""
-        self._told[word.kind] += word.text
+        # In pieces: a text that grows by each word would be copied whole for every one of them.
+        self._told[word.kind].append(word.text)
         return self._chunk(word.kind, word.text)
 
     def fact(self, event: Event) -> list[Update]:
@@ -110,7 +111,7 @@ class Narrator:
             case PicturesGiven(images=images):
                 return [_picture(image, f"{event.stream_id}-{event.seq}") for image in images if self._replay]
             case ModelCalled(call_id=call_id):
-                self._message, self._told = call_id, {"text": "", "reasoning": ""}
+                self._message, self._told = call_id, {"text": [], "reasoning": []}
                 return []
             case ModelReplied() as fact:
                 return self._replied(fact)
@@ -137,9 +138,10 @@ class Narrator:
             return []
         words = []
         for kind in ("reasoning", "text"):
-            if rest := other._told[kind][len(self._told[kind]) :]:
+            told = "".join(self._told[kind])
+            if rest := "".join(other._told[kind])[len(told) :]:
                 words.append(self._chunk(kind, rest))
-                self._told[kind] += rest
+                self._told[kind] = [told, rest]
         return words
 
     def close(self) -> list[Update]:
@@ -173,7 +175,7 @@ class Narrator:
 
     def _untold(self, kind: str, whole: str) -> str:
         """What of a reply the words have not told: a slow reader may have lost some. From then on all of it is told."""
-        told, self._told[kind] = self._told[kind], whole
+        told, self._told[kind] = "".join(self._told[kind]), [whole]
         if whole.startswith(told):
             return whole[len(told) :]
         self._message += "-whole"
