@@ -57,6 +57,8 @@ class Server:
     def at(cls, listening: Listening) -> Self:
         """Listen, and make the token where there is none. Raises UsageError. Call it while there is one thread."""
         token, file = own_token(os.environ)
+        # Whatever is started from here (git and its filters too) has no use for it.
+        os.environ.pop(VARIABLE, None)
         return cls(listening, bound(listening), token, file)
 
     async def host(self, app: App, endpoint: Endpoint, stopped: anyio.Event) -> None:
