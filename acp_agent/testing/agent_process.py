@@ -96,6 +96,8 @@ class AgentProcess:
         self.signal(signal.SIGKILL)
         await self.process.wait()
         await self._drain
+        if isinstance(self.process, warm.WarmProcess):
+            await self.process.close()
         return left
 
     async def _drain_errors(self) -> None:

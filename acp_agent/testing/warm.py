@@ -172,6 +172,7 @@ class WarmProcess:
         self.stderr: asyncio.StreamReader | None = None
         self.returncode: int | None = None
         self._ending: asyncio.Task[int] | None = None
+        self._pipes: list[asyncio.BaseTransport] = []
 
     @classmethod
     async def start(
@@ -185,10 +186,22 @@ class WarmProcess:
         loop = asyncio.get_running_loop()
         transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, os.fdopen(asks, "wb"))
         writer = asyncio.StreamWriter(transport, protocol, None, loop)
-        process = cls(pid, writer, await _reader(tells, limit))
-        process.stderr = await _reader(complains, limit)
-        process._ending = asyncio.create_task(process._end(await _reader(said, limit)))
+        stdout, tells_it = await _reader(tells, limit)
+        stderr, complains_by = await _reader(complains, limit)
+        end, says_it = await _reader(said, limit)
+        process = cls(pid, writer, stdout)
+        process.stderr = stderr
+        process._pipes = [transport, tells_it, complains_by, says_it]
+        process._ending = asyncio.create_task(process._end(end))
         return process
+
+    async def close(self) -> None:
+        """Wait for its end and close its pipes, read to their ends or not."""
+        await self.wait()
+        for pipe in self._pipes:
+            pipe.close()
+        # They are closed by the event loop, which may be about to end.
+        await asyncio.sleep(0)
 
     async def wait(self) -> int:
         """Its exit code, negative for a signal."""
@@ -200,8 +213,9 @@ class WarmProcess:
         return self.returncode
 
 
-async def _reader(descriptor: int, limit: int) -> asyncio.StreamReader:
+async def _reader(descriptor: int, limit: int) -> tuple[asyncio.StreamReader, asyncio.BaseTransport]:
     reader = asyncio.StreamReader(limit=limit)
     pipe = os.fdopen(descriptor, "rb")
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-    return reader
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    return reader, transport

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-NUDGES = (0.03, 0.2)
-"""Seconds after a signal at which the wait for a key is interrupted again; the second is for a very busy machine."""
+NUDGES = (0.03, 0.2, 1.0, 4.0)
+"""Seconds between a signal and interruptions of the wait for a key, until it ends; the later are for busy machines."""
 
 
 @contextmanager
@@ -22,24 +22,26 @@ def heard_at_once() -> Iterator[None]:
     os.set_blocking(writes, False)
     before = signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
     handler = signal.signal(signal.SIGURG, _nothing)
-    nudger = threading.Thread(target=_nudge, args=(reads, threading.get_ident()), daemon=True)
+    over = threading.Event()
+    nudger = threading.Thread(target=_nudge, args=(reads, threading.get_ident(), over), daemon=True)
     nudger.start()
     try:
         yield
     finally:
         signal.set_wakeup_fd(before, warn_on_full_buffer=False)
+        over.set()
         os.close(writes)
         nudger.join()
         os.close(reads)
         signal.signal(signal.SIGURG, handler)
 
 
-def _nudge(reads: int, waiting: int) -> None:
-    over = threading.Event()
+def _nudge(reads: int, waiting: int, over: threading.Event) -> None:
     while heard := os.read(reads, 64):
         if bytes(heard).strip(bytes([signal.SIGURG])):
             for pause in NUDGES:
-                over.wait(pause)
+                if over.wait(pause):
+                    return
                 signal.pthread_kill(waiting, signal.SIGURG)
 
 
