@@ -13,7 +13,7 @@ from acp_agent.testing.consent import Consent
 from acp_agent.testing.editor import Editor, started
 from acp_agent.testing.remote import Way, serving
 from acp_agent.testing.tap import RawError
-from tests.acceptance.acp.desk import SCHEMA, WARM, Desk
+from tests.acceptance.acp.desk import COMMAND, SCHEMA, Desk
 
 
 class Exchange:
@@ -81,7 +81,7 @@ class Exchange:
 
 @asynccontextmanager
 async def exchange(desk: Desk) -> AsyncIterator[Exchange]:
-    async with started(WARM, desk.environment, desk.root, Consent(then="once")) as editor:
+    async with started(COMMAND, desk.environment, desk.root, Consent(then="once")) as editor:
         yield Exchange(desk, editor)
         await editor.close_stdin()
         assert await editor.exited() == 0
