@@ -23,6 +23,7 @@ from typing import Any, Literal, Protocol
 import httpx
 from acp.http import create_http_stream
 from acp.ws import create_websocket_stream
+from websockets.exceptions import WebSocketException
 
 from acp_agent.testing.agent_process import AgentProcess
 from acp_agent.testing.consent import Consent
@@ -136,7 +137,8 @@ async def _carried(carrier: Carrier, consent: Consent | None, hands: EditorHands
         for pump in pumps:
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
-        with contextlib.suppress(Exception):
+        # Of a connection that was cut there is nothing left to close.
+        with contextlib.suppress(OSError, RuntimeError, httpx.HTTPError, WebSocketException):
             await carrier.close()
         near[1].close()
         await editor.aclose()
