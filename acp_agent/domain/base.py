@@ -17,8 +17,9 @@ class Frozen(BaseModel):
         if deep or not update:
             return super().model_copy(update=update, deep=deep)
         copied = type(self).__new__(type(self))
+        named = self.__pydantic_fields_set__
         object.__setattr__(copied, "__dict__", {**self.__dict__, **update})
-        object.__setattr__(copied, "__pydantic_fields_set__", {*self.__pydantic_fields_set__, *update})
+        object.__setattr__(copied, "__pydantic_fields_set__", named if update.keys() <= named else {*named, *update})
         object.__setattr__(copied, "__pydantic_extra__", None)
         object.__setattr__(copied, "__pydantic_private__", None)
         return copied

@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from acp_agent.domain.budget import Reservation, Settlement
 from acp_agent.domain.errors import AcpAgentError, Fenced
-from acp_agent.domain.events import Event, Fact, fact_of
+from acp_agent.domain.events import Event, Fact, fact_in
 from acp_agent.domain.hold import Hold, hold_of
 from acp_agent.domain.location import Location
 from acp_agent.domain.masking import enter_places
@@ -287,13 +287,13 @@ class StoredJournal:
 def _events(connection: Connection, stream_id: str, tenant: str, after: int) -> list[Event]:
     rows = connection.rows(sql.EVENTS, {"id": stream_id, "tenant": tenant, "after": after})
     events: list[Event] = []
-    for seq, ts, v, owner, actor, data in rows:
+    for seq, ts, v, owner, actor, kind, data in rows:
         if not data:
             from acp_agent.store.forgotten import forgotten
 
             raise forgotten(stream_id, connection.rows(sql.ERASURE, {"id": stream_id}))
         try:
-            fact = fact_of(from_json(data))
+            fact = fact_in(data, kind)
         except ValueError as error:
             raise AcpAgentError(
                 f"event {seq} of {stream_id} cannot be read: {error}",

@@ -44,7 +44,7 @@ VALUES (
     :digest, :data)"""
 
 EVENTS = """
-SELECT seq, ts, v, tenant, actor, data FROM acp_event
+SELECT seq, ts, v, tenant, actor, type, data FROM acp_event
 WHERE stream_id = :id AND seq > :after AND tenant = :tenant ORDER BY seq"""
 
 CANCELLATION = "SELECT 1 FROM acp_event WHERE stream_id = :id AND type = 'cancel_asked' LIMIT 1"

@@ -32,6 +32,8 @@ CALLS = 2_000
 """Calls in all that one sample of `calls` records."""
 STEPS = 20
 """Calls that each of the open runs has on record."""
+SLOTS = 4
+"""Runs that are taken up at once: what `acp run` and `acp worker` do without `-j`."""
 OUTPUT = "x" * 400
 PLAIN = """
 CREATE TABLE stream (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, fence INTEGER NOT NULL);
@@ -116,14 +118,17 @@ async def _open_runs(runs: int, folder: Path) -> Path:
 
 
 async def resume(runs: int, folder: Path) -> float:
-    """Seconds until a new process has found, claimed and folded every open run."""
+    """Seconds until a new process has found, claimed and folded every open run, as many at once as `acp run` drives."""
     database = await _open_runs(runs, folder)
+    slots = anyio.CapacityLimiter(SLOTS)
     began = time.perf_counter()
     async with StoredJournal(database) as journal:
         found = await journal.claimable(None, runs)
 
         async def one(run_id: str) -> None:
-            if len(fold(await journal.events(run_id)).finished) != STEPS:
+            async with slots:
+                state = fold(await journal.events(run_id))
+            if len(state.finished) != STEPS:
                 raise RuntimeError(f"{run_id} is not what was recorded")
 
         claims = await journal.claim_first(found, owner_of_this_process(), runs)
