@@ -22,6 +22,7 @@ from acp_agent.domain.hold import LIFT
 from acp_agent.fleet.git import git
 from acp_agent.fleet.targets import bad_targets
 from acp_agent.llm.discover import survey
+from acp_agent.store.connection import SCHEMA_VERSION
 from acp_agent.store.reads import Reads
 from acp_agent.tools.egress.network import Network
 from acp_agent.tools.mcp.survey import survey_servers
@@ -127,7 +128,7 @@ async def _database(environ: Mapping[str, str]) -> list[Check]:
     if isinstance(location, Path) and (problem := _unwritable(location)):
         return [problem]
     shown = str(location) if isinstance(location, Path) else location.shown
-    database = Check("database", True, shown if runs else f"{shown} (empty)")
+    database = Check("database", True, f"{shown}, schema {SCHEMA_VERSION}" if runs else f"{shown} (empty)")
     if held is None:
         return [database]
     since = time.strftime("%Y-%m-%d %H:%M", time.localtime(held.since))

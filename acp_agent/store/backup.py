@@ -23,8 +23,9 @@ from acp_agent.domain.errors import Refused, UsageError
 from acp_agent.store import sql
 from acp_agent.store.anchors import file_beside
 from acp_agent.store.audit import verify_database
+from acp_agent.store.connection import SCHEMA_VERSION
 from acp_agent.store.reads import Reads
-from acp_agent.store.schema import SCHEMA_VERSION, open_for_reading, open_for_writing
+from acp_agent.store.schema import open_for_reading, open_for_writing
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -9,6 +9,9 @@ from acp_agent.store import sql
 Row = tuple[Any, ...]
 Values = Mapping[str, Any]
 NO_VALUES: Values = {}
+SCHEMA_VERSION = 4
+"""The schema that our statements are of; a database of another one is not written."""
+REMEDY = "another acp has upgraded this database meanwhile: end this process, and start it as new as that one"
 
 
 class Connection(Protocol):
@@ -39,7 +42,8 @@ class Connection(Protocol):
     def begin_writing(self) -> tuple[str, float]:
         """Begin a transaction that keeps every other writer out until it ends.
 
-        Returns its mark (`has_committed`) and the database's time (`sql.NOW`).
+        Returns its mark (`has_committed`) and the database's time (`sql.NOW`). Raises an error of the driver where the
+        schema is another one by now (`REMEDY`).
         """
         ...
 
@@ -58,6 +62,10 @@ class Connection(Protocol):
     def close(self) -> None:
         """Close it."""
         ...
+
+
+class SqliteUpgraded(sqlite3.OperationalError):
+    """The file was upgraded since it was opened."""
 
 
 class SqliteConnection(sqlite3.Connection):
@@ -81,6 +89,10 @@ class SqliteConnection(sqlite3.Connection):
     def begin_writing(self) -> tuple[str, float]:
         """Take the one lock of the file."""
         self.execute("BEGIN IMMEDIATE")
+        found = self.execute("PRAGMA user_version").fetchone()[0]
+        if found != SCHEMA_VERSION:
+            self.execute("ROLLBACK")
+            raise SqliteUpgraded(f"its schema is {found} now, this process writes {SCHEMA_VERSION}")
         return "", self.execute(sql.NOW).fetchone()[0]
 
     def begin_reading(self) -> None:

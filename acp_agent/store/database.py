@@ -9,7 +9,7 @@ from acp_agent.domain.errors import UsageError
 from acp_agent.domain.location import Location, ServerLocation
 from acp_agent.store import schema
 from acp_agent.store.anchors import file_beside
-from acp_agent.store.connection import Connection
+from acp_agent.store.connection import REMEDY, SCHEMA_VERSION, Connection, SqliteUpgraded
 
 
 class Database(Protocol):
@@ -36,7 +36,11 @@ class Database(Protocol):
         ...
 
     def open_for_writing(self) -> Connection:
-        """A connection to the current schema, created or upgraded where needed."""
+        """A connection to the current schema, created where there is none; an older file is upgraded, a server not."""
+        ...
+
+    def migrate(self) -> int:
+        """Create or upgrade the schema; its version before, 0 for none. Safe beside any other process."""
         ...
 
     def open_for_reading(self) -> Connection:
@@ -48,7 +52,7 @@ class Database(Protocol):
         ...
 
     def look(self) -> Connection | None:
-        """A connection for reads to a database that may not exist, which is None, or be older: it is upgraded."""
+        """A connection for reads to a database that may not exist, which is None; as `open_for_writing` otherwise."""
         ...
 
     def remedy(self, error: Exception) -> str:
@@ -79,6 +83,10 @@ class SqliteDatabase:
         """A connection that may create the file."""
         return schema.open_for_writing(self._path)
 
+    def migrate(self) -> int:
+        """What the next use of the file would do too."""
+        return schema.migrate(self._path)
+
     def open_for_reading(self) -> Connection:
         """A read-only connection."""
         return schema.open_for_reading(self._path)
@@ -94,6 +102,8 @@ class SqliteDatabase:
     def remedy(self, error: Exception) -> str:
         """Free the disk, let the folder be written, or end who has locked the file."""
         folder = self._path.parent
+        if isinstance(error, SqliteUpgraded):
+            return REMEDY
         # The low byte is the kind, the others say more about it.
         match getattr(error, "sqlite_errorcode", 0) & 0xFF:
             case sqlite3.SQLITE_FULL:
@@ -119,7 +129,7 @@ class SqliteDatabase:
             connection.execute("BEGIN")
             version, empty = schema.version_of(connection, self._path), schema.is_empty(connection)
             connection.execute("COMMIT")
-            if version == schema.SCHEMA_VERSION:
+            if version == SCHEMA_VERSION:
                 return connection
         except sqlite3.Error as error:
             connection.close()

@@ -10,6 +10,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import cache
 from typing import Any
 
@@ -22,15 +23,16 @@ from psycopg.types.string import StrDumperUnknown
 from acp_agent.domain.errors import UsageError
 from acp_agent.domain.location import ServerLocation
 from acp_agent.store import sql
-from acp_agent.store.connection import NO_VALUES, Connection, Row, Values
-from acp_agent.store.schema import MIGRATION_TABLE, POSTGRES_SCHEMA_FILE, SCHEMA_VERSION
+from acp_agent.store.connection import NO_VALUES, REMEDY, SCHEMA_VERSION, Connection, Row, Values
+from acp_agent.store.schema import MIGRATION_TABLE, POSTGRES_SCHEMA_FILE, require_known
 
 OLDEST_SERVER = 13
 CHANNEL = "acp_news"
 NOW = "SELECT EXTRACT(EPOCH FROM clock_timestamp())::double precision"
 LOCK = "SELECT pg_advisory_xact_lock(1633906792, hashtext(current_schema()))"
-# One way to the server and back. The time is that after the lock was had.
-BEGIN = f"BEGIN; {LOCK}, pg_current_xact_id()::text, {NOW.removeprefix('SELECT ')}".encode()
+REVISION = f"SELECT version_num FROM {MIGRATION_TABLE}"
+# One way to the server and back. Time and revision are those after the lock was had: the latter by its own statement.
+BEGIN = f"BEGIN; {LOCK}, pg_current_xact_id()::text, {NOW.removeprefix('SELECT ')}; {REVISION}".encode()
 COMMITTED = "SELECT pg_xact_status(%(mark)s::text::xid8) = 'committed'"
 # A server that is gone without a word is noticed within a minute; a URL may say otherwise.
 PATIENCE = {
@@ -59,6 +61,10 @@ class _Number(Loader):
     def load(self, data: Buffer) -> int | float:
         text = bytes(data)
         return int(text) if text.lstrip(b"-").isdigit() else float(text)
+
+
+class PostgresUpgraded(psycopg.InternalError):
+    """The schema was upgraded since the process began."""
 
 
 class PostgresConnection:
@@ -112,6 +118,11 @@ class PostgresConnection:
         self._cursor.execute(BEGIN)
         self._cursor.nextset()
         _, mark, now = self._cursor.fetchall()[0]
+        self._cursor.nextset()
+        found = int(self._cursor.fetchall()[0][0])
+        if found != SCHEMA_VERSION:
+            self.execute("ROLLBACK")
+            raise PostgresUpgraded(f"its schema is {found} now, this process writes {SCHEMA_VERSION}")
         return mark, now
 
     def begin_reading(self) -> None:
@@ -164,19 +175,29 @@ class PostgresDatabase:
         self._url = _complete(location)
 
     def open_for_writing(self) -> Connection:
-        """A connection to the current schema, created or upgraded where needed."""
+        """A connection to the current schema, created where there is none. Raises UsageError for an older one.
+
+        Hosts of several versions may share a server, so none upgrades it unasked.
+        """
         connection = self._connected()
         try:
-            _check_server(connection, self.name)
-            if _version(connection, self.name) != SCHEMA_VERSION:
-                self._bring_up_to_date(connection)
-        except psycopg.Error as error:
-            connection.close()
-            raise self._unusable(error) from error
+            with self._told():
+                self._created(connection)
+                self._require_current(_version(connection, self.name))
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def migrate(self) -> int:
+        """Under the lock of all writers."""
+        with self._told(), closing(self._connected()) as connection:
+            before = self._created(connection)
+            if 0 < before < SCHEMA_VERSION:
+                from acp_agent.store.migrate import upgrade_server
+
+                before = upgrade_server(self._url, LOCK, self.name)
+        return before
 
     def open_for_reading(self) -> Connection:
         """A second connection, which cannot write."""
@@ -187,23 +208,19 @@ class PostgresDatabase:
         return PostgresConnection(self._url)
 
     def look(self) -> Connection | None:
-        """None where there is no table of ours."""
+        """None where there is no table of ours. Raises UsageError for an older schema."""
         connection = self._connected()
         try:
-            version = _version(connection, self.name)
-            if version == SCHEMA_VERSION:
-                return self._reading(connection)
-        except psycopg.Error as error:
-            connection.close()
-            raise self._unusable(error) from error
-        except UsageError:
+            with self._told():
+                version = _version(connection, self.name)
+                if version != 0:
+                    self._require_current(version)
+                    return self._reading(connection)
+        except BaseException:
             connection.close()
             raise
         connection.close()
-        if version == 0:
-            return None
-        self.open_for_writing().close()
-        return self.look()
+        return None
 
     def listen(self, heard: Callable[[], None]) -> Callable[[], None] | None:
         """Listen on a connection and a thread of its own; what was missed while it was lost counts as heard."""
@@ -227,6 +244,8 @@ class PostgresDatabase:
                 return "it is a standby or read-only: set ACP_DATABASE_URL to the primary"
             case psycopg.errors.InsufficientPrivilege():
                 return "let its account write to the tables acp_*"
+            case PostgresUpgraded():
+                return REMEDY
             case _:
                 return "look after the server"
 
@@ -270,9 +289,14 @@ class PostgresDatabase:
         connection.execute("SET default_transaction_read_only = on")
         return connection
 
-    def _bring_up_to_date(self, connection: PostgresConnection) -> None:
-        connection.begin_writing()
+    def _created(self, connection: PostgresConnection) -> int:
+        """Create the schema unless another process just has; the version there was, 0 for none."""
+        _check_server(connection, self.name)
+        if version := _version(connection, self.name):
+            return version
+        connection.execute("BEGIN")
         try:
+            connection.execute(LOCK)
             version = _version(connection, self.name)
             if version == 0:
                 for statement in POSTGRES_SCHEMA_FILE.read_text(encoding="utf-8").split(";\n"):
@@ -283,10 +307,21 @@ class PostgresDatabase:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        if 0 < version < SCHEMA_VERSION:
-            from acp_agent.store.migrate import upgrade_server
+        return version
 
-            upgrade_server(self._url, LOCK)
+    def _require_current(self, version: int) -> None:
+        if version < SCHEMA_VERSION:
+            raise UsageError(
+                f"{self.name}: its schema is {version}, older than that of this acp, {SCHEMA_VERSION}",
+                hint="end the older workers and servers on all hosts, then `acp doctor --migrate` upgrades it",
+            )
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            raise self._unusable(error) from error
 
     def _unusable(self, error: psycopg.Error) -> UsageError:
         first = " ".join(str(error).split("\n", 1)[0].split())
@@ -334,10 +369,6 @@ def _version(connection: PostgresConnection, name: str) -> int:
     # Not to_regclass: it may remember that there was none before another process made it.
     if not connection.rows(IS_STAMPED):
         return 0
-    found = int(connection.rows(f"SELECT version_num FROM {MIGRATION_TABLE}")[0][0])
-    if found > SCHEMA_VERSION:
-        raise UsageError(
-            f"{name}: database was written by a newer acp-agent (schema {found}, this one knows {SCHEMA_VERSION})",
-            hint="upgrade acp-agent, or set ACP_DATABASE_URL to another database",
-        )
+    found = int(connection.rows(REVISION)[0][0])
+    require_known(found, name, "ACP_DATABASE_URL to another database")
     return found

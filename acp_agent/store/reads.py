@@ -143,7 +143,8 @@ class Found(NamedTuple):
 class Reads:
     """Reads of the database at `location`; a missing or empty one has nothing in it. Use as a context.
 
-    An older version is upgraded. Raises UsageError for a file that is no database of ours, or of a newer version.
+    An older file is upgraded. Raises UsageError for what is no database of ours, of a newer version, or on a server
+    of an older one.
     """
 
     def __init__(self, location: Location | str, *, tenant: str = "local") -> None:

@@ -8,9 +8,8 @@ import time
 from pathlib import Path
 
 from acp_agent.domain.errors import UsageError
-from acp_agent.store.connection import SqliteConnection
+from acp_agent.store.connection import SCHEMA_VERSION, SqliteConnection
 
-SCHEMA_VERSION = 4
 REVISION = f"{SCHEMA_VERSION:04d}"
 """The migration that `schema.sql` stands at; its number is the schema's version."""
 MIGRATION_TABLE = "acp_migration"
@@ -26,6 +25,20 @@ def open_for_writing(path: Path) -> SqliteConnection:
 
     May be used by one thread at a time, any thread. Raises UsageError where the file cannot be used.
     """
+    return _usable(path)[0]
+
+
+def migrate(path: Path) -> int:
+    """Create or upgrade the database at `path` where needed; the version of its schema before, 0 for none.
+
+    Raises UsageError where it is newer than ours, or cannot be used.
+    """
+    connection, before = _usable(path)
+    connection.close()
+    return before
+
+
+def _usable(path: Path) -> tuple[SqliteConnection, int]:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise UsageError(
             f"SQLite {sqlite3.sqlite_version} is too old for {path}", hint="use a Python with SQLite 3.35 or newer"
@@ -63,12 +76,18 @@ def mend(path: Path) -> None:
 def version_of(connection: sqlite3.Connection, path: Path) -> int:
     """The version of the schema, 0 for an empty database. Raises UsageError where it is newer than ours."""
     found: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found > SCHEMA_VERSION:
-        raise UsageError(
-            f"{path}: database was written by a newer acp-agent (schema {found}, this one knows {SCHEMA_VERSION})",
-            hint="upgrade acp-agent, or set ACP_HOME to another directory",
-        )
+    require_known(found, str(path), "ACP_HOME to another directory")
     return found
+
+
+def require_known(version: int, name: str, elsewhere: str) -> None:
+    """Raise UsageError where the schema of the database `name` is newer than ours."""
+    if version > SCHEMA_VERSION:
+        known = f"schema {version}, this one knows {SCHEMA_VERSION}"
+        raise UsageError(
+            f"{name}: database was written by a newer acp-agent ({known})",
+            hint=f"upgrade acp-agent, or set {elsewhere}",
+        )
 
 
 def is_empty(connection: sqlite3.Connection) -> bool:
@@ -83,7 +102,7 @@ def unusable(path: Path, error: Exception) -> UsageError:
     )
 
 
-def _opened(path: Path) -> SqliteConnection:
+def _opened(path: Path) -> tuple[SqliteConnection, int]:
     connection = sqlite3.connect(
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=SqliteConnection
     )
@@ -91,12 +110,14 @@ def _opened(path: Path) -> SqliteConnection:
         version = version_of(connection, path)
         _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
-        if version < SCHEMA_VERSION and not _created(connection, path):
-            _upgrade(path)
+        if version < SCHEMA_VERSION:
+            version = _created(connection, path)
+        if 0 < version < SCHEMA_VERSION:
+            version = _upgrade(path)
     except BaseException:
         connection.close()
         raise
-    return connection
+    return connection, version
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
@@ -113,13 +134,13 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
-def _created(connection: sqlite3.Connection, path: Path) -> bool:
-    """Create the schema unless another process just has; False where an older one stands."""
+def _created(connection: sqlite3.Connection, path: Path) -> int:
+    """Create the schema unless another process just has; the version there was, 0 for none."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        current = version_of(connection, path) == SCHEMA_VERSION
-        empty = is_empty(connection)
-        if empty:
+        version = version_of(connection, path)
+        if is_empty(connection):
+            version = 0
             # Not executescript: it would commit the transaction that keeps the other process out.
             for statement in SCHEMA_FILE.read_text(encoding="utf-8").split(";\n"):
                 connection.execute(statement)
@@ -129,10 +150,10 @@ def _created(connection: sqlite3.Connection, path: Path) -> bool:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return current or empty
+    return version
 
 
-def _upgrade(path: Path) -> None:
+def _upgrade(path: Path) -> int:
     from acp_agent.store.migrate import upgrade
 
-    upgrade(path)
+    return upgrade(path)

@@ -33,7 +33,6 @@ FROM information_schema.columns WHERE table_schema = current_schema() ORDER BY t
 INDEXES = """
 SELECT tablename, regexp_replace(indexdef, 'INDEX \\S+ ON \\S+\\.', '') FROM pg_indexes
 WHERE schemaname = current_schema() ORDER BY 1, 2"""
-OLDER = "DROP TABLE acp_loop; ALTER TABLE acp_run DROP COLUMN queue; UPDATE acp_migration SET version_num = '0002'"
 
 
 def shape(location: ServerLocation) -> list[tuple[object, ...]]:
@@ -66,25 +65,57 @@ def open_and_close(location: ServerLocation) -> None:
 
 
 def upgrade(location: ServerLocation) -> None:
-    migrate.upgrade_server(location.url, LOCK)
+    migrate.upgrade_server(location.url, LOCK, location.shown)
 
 
-async def test_an_older_database_is_upgraded_by_whoever_comes_first_and_keeps_its_rows(
-    postgres: ServerLocation, new_run: NewRun
+FIRST = Path(__file__).parents[1] / "data" / "schema-0003-postgres.sql"
+"""As the first version made it that knew PostgreSQL."""
+
+
+async def test_an_older_database_is_refused_until_one_of_two_that_were_asked_upgrades_it(
+    postgres: ServerLocation, new_postgres: Callable[[], ServerLocation], new_run: NewRun
 ) -> None:
-    async with StoredJournal(postgres) as journal:
-        await journal.create([new_run()], "ann")
-    newest = shape(postgres)
-    run_sql(postgres, OLDER)
+    run_sql(postgres, FIRST.read_text("utf-8"))
+    run_sql(postgres, "INSERT INTO acp_budget VALUES ('local', 'day', 1, 0, 0.5)")
+    older = shape(postgres)
+    for use in uses(postgres):
+        with pytest.raises(UsageError, match=r": its schema is 3, older than that of this acp, \d+$") as told:
+            use()
+        assert "`acp doctor --migrate`" in (told.value.hint or "")
+    assert shape(postgres) == older
+    before: list[int] = []
     async with anyio.create_task_group() as group:
         for _ in range(2):
-            group.start_soon(anyio.to_thread.run_sync, open_and_close, postgres)
-    assert shape(postgres) == newest
-    run_sql(postgres, OLDER)
+            group.start_soon(lambda: _migrated(postgres, before))
+    assert sorted(before) == [3, schema.SCHEMA_VERSION]
+    made = new_postgres()
+    assert PostgresDatabase(made).migrate() == 0
+    assert shape(postgres) == shape(made)
+    async with StoredJournal(postgres) as journal:
+        await journal.create([new_run()], "ann")
     with Reads(postgres) as reads:
         assert [run.id for run in reads.runs()] == ["r_one"]
-    assert shape(postgres) == newest
+        assert [tuple(row) for row in reads.budgets()] == [("day", 1.0, 0.0, 0.5)]
     assert ScriptDirectory.from_config(migrate.configured()).get_heads() == [schema.REVISION]
+
+
+async def _migrated(location: ServerLocation, before: list[int]) -> None:
+    before.append(await anyio.to_thread.run_sync(PostgresDatabase(location).migrate))
+
+
+async def test_an_account_that_may_not_upgrade_is_told_so_and_changes_nothing(
+    postgres: ServerLocation, postgres_server: PostgresServer
+) -> None:
+    run_sql(postgres, FIRST.read_text("utf-8"))
+    name = postgres.url.rpartition("%3D")[2]
+    grants = f"GRANT USAGE ON SCHEMA {name} TO guest; GRANT SELECT ON ALL TABLES IN SCHEMA {name} TO guest"
+    run_sql(postgres, f"DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN; {grants}")
+    older = shape(postgres)
+    guest = PostgresDatabase(postgres._replace(url=postgres.url.replace("acp@", "guest@")))
+    with pytest.raises(UsageError, match=r"cannot use this database: must be owner of table") as told:
+        guest.migrate()
+    assert "\n" not in told.value.what
+    assert shape(postgres) == older
 
 
 @pytest.mark.parametrize("name", sorted(STATEMENTS))
