@@ -42,7 +42,8 @@ class LoopAgent(Frozen):
 class LoopStarted(Frozen):
     """The loop exists. `place` is the projects.toml it belongs to; `work` is where the agent works, `judge` where gates
     and metrics run, which no agent ever touches; `setup` prepares both. `scopes` are budgets it shares with others;
-    `flags` are what the command line said of its rules, which hold until it says something else."""
+    `flags` are what the command line said of its rules, which hold until it says something else; `slot` is that of the
+    schedule for which a worker began it."""
 
     type: Literal["loop_started"] = "loop_started"
     name: str
@@ -56,16 +57,20 @@ class LoopStarted(Frozen):
     scopes: tuple[str, ...] = ()
     parent: str | None = None
     flags: dict[str, str | int | float] = Field(default_factory=dict)
+    slot: float | None = None
 
 
 class FleetStarted(Frozen):
-    """A loop over several projects exists: each has a loop of its own, and all of them share the budget of this one."""
+    """A loop over several projects exists: each has a loop of its own, and all of them share the budget of this one.
+
+    `slot` is as in `loop_started`."""
 
     type: Literal["fleet_started"] = "fleet_started"
     name: str
     place: str
     spec: LoopSpec
     loops: dict[str, str]
+    slot: float | None = None
 
 
 class TurnGiven(Frozen):
@@ -254,10 +259,11 @@ class LoopPaused(Frozen):
 
 
 class LoopResumed(Frozen):
-    """The loop goes on; `reopened` says that it had ended."""
+    """The loop goes on; `reopened` says that it had ended, `slot` for which one of its schedule a worker goes on."""
 
     type: Literal["loop_resumed"] = "loop_resumed"
     reopened: bool = False
+    slot: float | None = None
 
 
 class LoopStopAsked(Frozen):
@@ -294,12 +300,38 @@ class ScheduleStarted(Frozen):
     place: str
 
 
+class ScheduleGiven(Frozen):
+    """From now on the workers of `queue` run the loop at its times, which are those of `zone` (IANA)."""
+
+    type: Literal["schedule_given"] = "schedule_given"
+    when: str
+    queue: str
+    zone: str
+
+
+class ScheduleWithdrawn(Frozen):
+    """Workers run it no more; a slot that is under way ends as it would."""
+
+    type: Literal["schedule_withdrawn"] = "schedule_withdrawn"
+
+
 class SlotTaken(Frozen):
-    """A process runs the slot of this time (Unix): nobody else does."""
+    """A process runs the slot of this time (Unix): nobody else does. That of a `worker` is gone on with by another."""
 
     type: Literal["slot_taken"] = "slot_taken"
     slot: float
     when: str = ""
+    worker: bool = False
+
+
+class SlotEnded(Frozen):
+    """What a worker did for a slot is over: `why` in one word, as driving the loop stopped; `detail` where it said."""
+
+    type: Literal["slot_ended"] = "slot_ended"
+    slot: float
+    loop_id: str = ""
+    why: str = ""
+    detail: str = ""
 
 
 LoopFact = (
@@ -328,5 +360,8 @@ LoopFact = (
     | LoopParked
     | LoopEnded
     | ScheduleStarted
+    | ScheduleGiven
+    | ScheduleWithdrawn
     | SlotTaken
+    | SlotEnded
 )

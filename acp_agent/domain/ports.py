@@ -236,6 +236,10 @@ class Journal(Protocol):
         """The process whose lease of a stream is in force."""
         ...
 
+    async def is_free(self, stream_id: str) -> bool:
+        """Whether no process that is alive, as far as one can tell from here, has the lease of a stream."""
+        ...
+
     async def claimable(self, which: str | Queues | None, limit: int) -> list[str]:
         """Ids of runs that could be claimed now: all or those of queues, oldest first, or of one batch in its order."""
         ...
@@ -289,6 +293,14 @@ class Journal(Protocol):
 
     async def hold(self) -> Hold | None:
         """The hold in force, by which a person stopped everything."""
+        ...
+
+    async def streams(self, kind: str) -> list[str]:
+        """Ids of all streams of a kind."""
+        ...
+
+    async def now(self) -> float:
+        """The time of the record, Unix seconds: one for all hosts that share it."""
         ...
 
     async def runs_of(self, session_id: str) -> list[str]:

@@ -4,7 +4,7 @@ For: a loop. It is a stream of events with a fold (`domain.loop`) and one pure d
 here (`driver`) as a run is in `runs`: the agent works (`working`), what it changed is judged in a tree of its own
 (`judging`, `place`, `screen`, `ratchet`), a session begins from a hand-over written from the record (`handover`), a
 name is looked up (`resolve`, `rules`), several projects take turns on one budget (`fleet`), and the machine's own
-scheduler starts it (`calendar`, `units`, `slots`, `install`). Door of cronsim.
+scheduler starts it (`calendar`, `units`, `slots`, `install`) or a worker (`schedules`, `serving`). Door of cronsim.
 
 Promises
 - Each arrow of an iteration is on record before its effect, so a killed loop continues where it stood.

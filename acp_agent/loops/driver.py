@@ -71,10 +71,16 @@ class LoopParts:
 
 @dataclass(slots=True)
 class Invocation:
-    """How long one process may drive: until a Unix time, and for so many iterations."""
+    """How long one process may drive: until a Unix time, for so many iterations, and until `stop` is set."""
 
     until: float | None = None
     turns: int | None = None
+    stop: anyio.Event | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether no further iteration may begin."""
+        return (self.turns is not None and self.turns <= 0) or (self.stop is not None and self.stop.is_set())
 
 
 @dataclass(slots=True)
@@ -168,7 +174,7 @@ class LoopDriver:
             second=local.tm_hour * 3600 + local.tm_min * 60 + local.tm_sec,
             mine=self.state.run_id is not None and self.state.run_id == self.begun,
             until=self.invocation.until,
-            turns=self.invocation.turns,
+            turns=0 if self.invocation.over else self.invocation.turns,
         )
 
     async def _listen(self) -> None:
@@ -178,7 +184,7 @@ class LoopDriver:
             await anyio.sleep(LOOK)
             news = await self.parts.journal.events(self.claim.stream_id, self.state.seq)
             self.take(news)
-            if news:
+            if news or self.invocation.over:
                 self._news.set()
             held = await self.parts.journal.hold()
             if held is not None and held.now and self.state.phase != "started":
@@ -281,4 +287,4 @@ class LoopDriver:
 
     def _is_called(self) -> bool:
         state = self.state
-        return state.paused or state.stop_asked is not None
+        return state.paused or state.stop_asked is not None or self.invocation.over

@@ -48,7 +48,7 @@ class Fleet:
         if row.driven:
             raise Refused(f"{row.id} is worked on by another process", hint=f"acp logs -f {row.id}")
         state = await self.state(row.id)
-        facts: list[Fact] = [LoopResumed(reopened=state.ended is not None)]
+        facts: list[Fact] = [LoopResumed(reopened=state.ended is not None, slot=ask.slot)]
         spec = _rules(resolved, ask)
         if state.spec != spec and flags_of(ask):
             facts.insert(0, LoopChanged(spec=spec, source="command line", flags=flags_of(ask)))
@@ -92,6 +92,7 @@ class Fleet:
             place=resolved.place,
             spec=spec,
             loops={name: child.stream_id for name, child in zip(names, children, strict=True)},
+            slot=ask.slot,
         )
         cap = Cap(scope=f"loop:{loop_id}", cap=spec.max_cost)
         whole = NewStream(stream_id=loop_id, kind="loop", facts=(started,), caps=(cap,))
@@ -143,7 +144,7 @@ class FleetDriver:
             return ""
         if self.invocation.until is not None and time.time() >= self.invocation.until:
             return "deadline"
-        if self.invocation.turns is not None and self.invocation.turns <= 0:
+        if self.invocation.over:
             return "once"
         project = next_project(state)
         if project is not None:

@@ -224,7 +224,7 @@ class Loops:
         elif state.ended is not None and state.ended.reason == "stagnation" and not _is_news(state):
             hint = f"acp steer {row.id} 'what to try', change the loop, or begin anew with --fresh"
             raise NothingSelected(f"{row.id} ended: {state.ended.message}; nothing has changed since", hint=hint)
-        facts.append(LoopResumed(reopened=state.ended is not None))
+        facts.append(LoopResumed(reopened=state.ended is not None, slot=ask.slot))
         await self.journal.note(row.id, facts, "cli")
         return Ready(row.id, await self.state(row.id), resolved, fresh=False)
 
@@ -262,6 +262,7 @@ class Loops:
             flags=flags_of(ask),
             scopes=(f"loop:{parent}",) if parent else (),
             parent=parent,
+            slot=ask.slot,
         )
         cap = Cap(scope=f"loop:{loop_id}", cap=spec.max_cost)
         return NewStream(stream_id=loop_id, kind="loop", facts=(started,), caps=(cap,))

@@ -42,7 +42,7 @@ PROMPT = (
 class LoopAsk:
     """One `acp loop NAME` as it was typed. Times are seconds, money US dollars; None leaves what the file says.
 
-    `until` is Unix time; `rotate` is as in the file.
+    `until` is Unix time; `rotate` is as in the file; `slot` is that of its schedule which a worker has taken for it.
     """
 
     name: str
@@ -54,6 +54,7 @@ class LoopAsk:
     patience: int | None = None
     model: str | None = None
     projects_file: str | None = None
+    slot: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

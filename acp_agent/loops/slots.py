@@ -16,14 +16,8 @@ def stream_of(name: str, place: str) -> str:
     return f"t_{digest.hexdigest()[:16]}"
 
 
-async def take_slot(journal: Journal, engine: Engine, name: str, place: str, when: Calendar, now: datetime) -> datetime:
-    """The last slot that has come, taken for us: one run makes up for all that were missed before it.
-
-    Raises NothingSelected where it is taken already, or is being taken by another process right now.
-    """
-    slot = when.before(now)
-    if slot is None:
-        raise NothingSelected(f"no slot of {when.text!r} has come yet", hint="acp schedule ls")
+async def opened(journal: Journal, name: str, place: str) -> str:
+    """The stream of a loop's slots, begun where there is none."""
     stream_id = stream_of(name, place)
     if not await journal.events(stream_id):
         try:
@@ -33,6 +27,18 @@ async def take_slot(journal: Journal, engine: Engine, name: str, place: str, whe
             # Another process was faster; its stream is ours.
             if not await journal.events(stream_id):
                 raise
+    return stream_id
+
+
+async def take_slot(journal: Journal, engine: Engine, name: str, place: str, when: Calendar, now: datetime) -> datetime:
+    """The last slot that has come, taken for us: one run makes up for all that were missed before it.
+
+    Raises NothingSelected where it is taken already, or is being taken by another process right now.
+    """
+    slot = when.before(now)
+    if slot is None:
+        raise NothingSelected(f"no slot of {when.text!r} has come yet", hint="acp schedule ls")
+    stream_id = await opened(journal, name, place)
     shown = f"the slot of {slot:%Y-%m-%d %H:%M}"
     try:
         async with engine.hold(stream_id) as claim:

@@ -122,6 +122,12 @@ class StoredJournal:
 
         return await self._reader.ask(question)
 
+    async def is_free(self, stream_id: str) -> bool:
+        """Whether no process that is alive, as far as one can tell from here, has the lease of a stream."""
+        return not await self._reader.ask(
+            lambda connection: leases.living_owners(connection, self._tenant, [stream_id], self._now(connection))
+        )
+
     async def claimable(self, which: str | Queues | None, limit: int) -> list[str]:
         """Ids of runs that could be claimed now: all or those of queues, oldest first, or of one batch in its order."""
 
@@ -229,6 +235,18 @@ class StoredJournal:
             return hold_of(connection.rows(sql.HOLD_FACTS, {"tenant": self._tenant}))
 
         return await self._reader.ask(question, "hold")
+
+    async def streams(self, kind: str) -> list[str]:
+        """Ids of all streams of a kind, in order."""
+
+        def question(connection: Connection) -> list[str]:
+            return [stream_id for (stream_id,) in connection.rows(sql.STREAMS, {"tenant": self._tenant, "kind": kind})]
+
+        return await self._reader.ask(question)
+
+    async def now(self) -> float:
+        """The time of the database, Unix seconds."""
+        return await self._reader.ask(self._now)
 
     async def run_counts(self) -> dict[str, int]:
         """How many runs there are of each status."""

@@ -25,6 +25,15 @@ def dead_owners(connection: Connection, tenant: str, stream_ids: Sequence[str], 
     return frozenset(owner for owner in found if is_gone(owner))
 
 
+def living_owners(connection: Connection, tenant: str, stream_ids: Sequence[str], now: float) -> frozenset[str]:
+    """Owners (as recorded) of leases in force whose process is not known to be gone."""
+    found: set[str] = set()
+    for statement, values in among(sql.OWNERS, stream_ids):
+        rows = connection.rows(statement, {**values, "tenant": tenant, "now": now})
+        found.update(owner for (owner,) in rows if owner is not None)
+    return frozenset(found) - dead_owners(connection, tenant, stream_ids, now)
+
+
 def claimable(connection: Connection, tenant: str, which: str | Queues | None, limit: int, now: float) -> list[str]:
     """Ids of runs that are queued or running and have no living driver, oldest first: all, of a batch, or of queues."""
     # Those that run are few, but any number of them may be held.

@@ -36,6 +36,8 @@ SELECT s.kind, COALESCE(r.status, b.status) FROM acp_stream s
 LEFT JOIN acp_run r ON r.id = s.id LEFT JOIN acp_batch b ON b.id = s.id
 WHERE s.id = :id AND s.tenant = :tenant"""
 
+STREAMS = "SELECT id FROM acp_stream WHERE tenant = :tenant AND kind = :kind ORDER BY id"
+
 NEW_EVENT = """
 INSERT INTO acp_event (
     position, stream_id, seq, tenant, ts, v, type, actor, tokens_in, tokens_out, cost, payload_hash, digest, data)

@@ -67,5 +67,8 @@ LOOP_PHRASES: Mapping[str, Callable[[Data], str]] = {
     "loop_parked": lambda data: f"waits ({data['waiting']}): {data['detail']}",
     "loop_ended": _ended,
     "schedule_started": lambda data: f"schedule of {data['name']}",
+    "schedule_given": lambda data: f"workers of {data['queue']} run it: {data['when']} ({data['zone']})",
+    "schedule_withdrawn": lambda data: "workers run it no more",
     "slot_taken": lambda data: f"slot of {data['when']} taken",
+    "slot_ended": lambda data: f"slot is over: {data['why']}" + (f": {data['detail']}" if data["detail"] else ""),
 }

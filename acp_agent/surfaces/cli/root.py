@@ -13,7 +13,7 @@ COMMANDS = {
     "projects": (_HERE + "projects:projects", "List and check the projects."),
     "run": (_HERE + "run:run", "Give one prompt to a directory or to many projects."),
     "loop": (_HERE + "loop:loop", "Work towards a goal in many checked iterations."),
-    "schedule": (_HERE + "schedule:schedule", "Let loops run at their times, by systemd, launchd or cron."),
+    "schedule": (_HERE + "schedule:schedule", "Let loops run at their times, by timers or workers."),
     "chat": (_HERE + "chat.command:chat", "Talk to the agent in a directory, in the terminal."),
     "serve": (_HERE + "serve:serve", "Be the agent of an editor, over stdin and stdout or HTTP."),
     "token": (_HERE + "token:token", "Give tokens of acp serve --http to others: add, ls, rm."),

@@ -1,4 +1,4 @@
-"""`acp schedule`: loops that this machine's own scheduler starts."""
+"""`acp schedule`: loops that this machine's own scheduler starts, or any worker."""
 
 import os
 import sys
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from acp_agent.loops.resolve import Resolved
 
 _TABLE = {
-    "add": (__name__ + ":add", "Let a loop run at its times, by systemd, launchd or cron."),
-    "ls": (__name__ + ":ls", "List the schedules on this machine."),
+    "add": (__name__ + ":add", "Let a loop run at its times, by systemd, launchd, cron or workers."),
+    "ls": (__name__ + ":ls", "List the schedules."),
     "rm": (__name__ + ":rm", "Take a loop's schedule away."),
     "run": (__name__ + ":run", "Run the slot that has come, once: what a timer calls."),
 }
@@ -31,7 +31,7 @@ KINDS = ("systemd", "launchd", "cron")
 
 @click.command(cls=LazyGroup, table=_TABLE, name="schedule")
 def schedule() -> None:
-    """Loops that this machine's own scheduler starts; no daemon of ours runs."""
+    """Loops that run at their times: by this machine's own scheduler, or by workers."""
 
 
 def _resolved(name: str, projects_file: str | None) -> "Resolved":
@@ -56,12 +56,41 @@ def _calendar(resolved: "Resolved", at: str | None) -> "Calendar":
 @click.argument("at", metavar="[WHEN]", required=False)
 @click.option("--kind", type=click.Choice(KINDS), help="Instead of this machine's usual scheduler.")
 @click.option("--print", "only_print", is_flag=True, help="Print what would be written, and write nothing.")
+@click.option("--worker", "by_worker", is_flag=True, help="Let whichever `acp worker` of the record run it.")
+@click.option("--queue", metavar="QUEUE", help="With --worker: any, or host.NAME (default: this host's).")
+@click.option("--zone", metavar="ZONE", help="With --worker: the time zone of WHEN (default: this machine's).")
 @options.projects_file
-def add(name: str, at: str | None, kind: Any, only_print: bool, projects_file: str | None) -> int:
+def add(
+    name: str,
+    at: str | None,
+    kind: Any,
+    only_print: bool,
+    by_worker: bool,
+    queue: str | None,
+    zone: str | None,
+    projects_file: str | None,
+) -> int:
     """Let a loop run at its times: 'Mon..Fri 02:00', 'daily 06:30,18:30', or five cron fields.
 
-    Without WHEN those of `[schedule]` in the loop's file. A slot that was missed is caught up once.
+    Without WHEN those of `[schedule]` in the loop's file. A slot that was missed is caught up once. With --worker the
+    schedule stands on record and needs no timer: a worker of its queue takes each slot, whichever is alive, once over
+    all hosts.
     """
+    if by_worker:
+        if kind or only_print:
+            raise UsageError("--worker writes no files", hint="leave --kind and --print away")
+        from acp_agent.surfaces.cli.schedule_workers import add_for_workers
+
+        resolved = _resolved(name, projects_file)
+        resolved.require_trust(state_dir(os.environ))
+        click.echo(add_for_workers(resolved, _calendar(resolved, at).text, queue, zone))
+        return int(ExitCode.OK)
+    if queue or zone:
+        raise UsageError("--queue and --zone are for --worker", hint="a timer runs here, in this machine's time")
+    return _add_timer(name, at, kind, only_print, projects_file)
+
+
+def _add_timer(name: str, at: str | None, kind: Any, only_print: bool, projects_file: str | None) -> int:
     from acp_agent.loops import install
     from acp_agent.loops.units import Scheduled
 
@@ -90,16 +119,25 @@ def add(name: str, at: str | None, kind: Any, only_print: bool, projects_file: s
 @click.command(cls=Command)
 @options.as_json
 def ls(output: str) -> int:
-    """List the schedules on this machine."""
+    """List the schedules on this machine, and those on record that workers serve."""
     from acp_agent.loops.install import installed
+    from acp_agent.surfaces.cli.schedule_workers import for_workers
 
     found = installed(os.environ)
+    timers = [{"loop": entry.name, "kind": entry.kind, "when": entry.when} for entry in found]
+    rows: list[tuple[str, ...]] = [(entry.name, entry.when, entry.kind, entry.path) for entry in found]
+    told: list[dict[str, object]] = []
+    for state in for_workers():
+        given = state.given
+        assert given is not None
+        when = {"when": given.when, "zone": given.zone, "queue": given.queue}
+        ended = state.ended.model_dump(include={"slot", "loop_id", "why", "detail"}) if state.ended else None
+        slots = {"slot": state.open, "ended": ended}
+        told.append({"loop": state.name, "kind": "worker", **when, "projects_file": state.place, **slots})
+        rows.append((state.name, f"{given.when} {given.zone}", f"worker of {given.queue}", state.place))
     if output == "json":
-        print_json(
-            {"v": 1, "schedules": [{"loop": entry.name, "kind": entry.kind, "when": entry.when} for entry in found]}
-        )
-    elif found:
-        rows = [(entry.name, entry.when, entry.kind, entry.path) for entry in found]
+        print_json({"v": 1, "schedules": [*timers, *told]})
+    elif rows:
         click.echo(aligned(("loop", "when", "by", "in"), rows, width=terminal_width()))
     else:
         click.echo("nothing is scheduled: acp schedule add NAME 'Mon..Fri 02:00'", err=True)
@@ -108,12 +146,14 @@ def ls(output: str) -> int:
 
 @click.command(cls=Command)
 @click.argument("name", metavar="NAME")
-def rm(name: str) -> int:
-    """Take a loop's schedule away; the loop itself stays."""
+@options.projects_file
+def rm(name: str, projects_file: str | None) -> int:
+    """Take a loop's schedule away, timers and what workers serve; the loop itself stays."""
     from acp_agent.loops.install import remove
+    from acp_agent.surfaces.cli.schedule_workers import withdraw_named
 
     gone = remove(name, os.environ)
-    if not gone:
+    if not (withdraw_named(name, projects_file) or gone):
         raise NothingSelected(f"{one_line(name)} is not scheduled", hint="acp schedule ls")
     click.echo(f"{one_line(name)}: not scheduled any more")
     return int(ExitCode.OK)

@@ -15,9 +15,9 @@ from acp_agent.surfaces.cli.group import Command
 from acp_agent.surfaces.cli.text import one_line
 
 if TYPE_CHECKING:
-    from acp_agent.app import App
     from acp_agent.domain.ports import Queues
     from acp_agent.fleet.serving import Serving
+    from acp_agent.loops.serving import Schedules
 
 
 @click.command(cls=Command)
@@ -30,7 +30,8 @@ def worker(queues: str | None, jobs: int) -> int:
 
     `acp run --detach` queues a batch. The first SIGTERM or Ctrl-C lets what is under way come to its end and takes
     nothing more; the second stops it where it is, for another worker to go on. What a worker leaves that dies is taken
-    over within seconds: where all are busy, they drive up to as many again for that.
+    over within seconds: where all are busy, they drive up to as many again for that. Beside these it drives as many
+    loops whose slots have come (`acp schedule add NAME --worker`); at the first signal they end with their iteration.
     """
     return anyio.run(_work, queues_of(queues), jobs)
 
@@ -49,14 +50,19 @@ def queues_of(given: str | None) -> "Queues":
 async def _work(queues: "Queues", jobs: int) -> int:
     from acp_agent.app import open_app
     from acp_agent.fleet.serving import Serving
+    from acp_agent.loops.serving import Schedules
 
     async with open_app(os.environ, Path.cwd()) as app:
         serving = Serving(app.batches, queues)
         click.echo(f"takes {one_line(', '.join(sorted(queues)))}, {jobs} at a time (process {os.getpid()})", err=True)
-        return await _serve_until_told(app, serving, jobs)
+        return await _serve_until_told(serving, Schedules(app.loops(), queues, _say), jobs)
 
 
-async def _serve_until_told(app: "App", serving: "Serving", jobs: int) -> int:
+def _say(line: str) -> None:
+    click.echo(one_line(line), err=True)
+
+
+async def _serve_until_told(serving: "Serving", schedules: "Schedules", jobs: int) -> int:
     stop, told = anyio.Event(), 0
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with anyio.create_task_group() as group:
@@ -72,7 +78,9 @@ async def _serve_until_told(app: "App", serving: "Serving", jobs: int) -> int:
                     stop.set()
 
             group.start_soon(heed)
-            await serving.serve(jobs, stop)
+            async with anyio.create_task_group() as served:
+                served.start_soon(schedules.serve, jobs, stop)
+                await serving.serve(jobs, stop)
             group.cancel_scope.cancel()
     if told:
         return int(ExitCode.TERMINATED if told == signal.SIGTERM else ExitCode.INTERRUPTED)

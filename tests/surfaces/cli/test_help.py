@@ -29,7 +29,7 @@ Commands:
   projects    List and check the projects.
   run         Give one prompt to a directory or to many projects.
   loop        Work towards a goal in many checked iterations.
-  schedule    Let loops run at their times, by systemd, launchd or cron.
+  schedule    Let loops run at their times, by timers or workers.
   chat        Talk to the agent in a directory, in the terminal.
   serve       Be the agent of an editor, over stdin and stdout or HTTP.
   token       Give tokens of acp serve --http to others: add, ls, rm.
