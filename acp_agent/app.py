@@ -15,6 +15,7 @@ from acp_agent.config.egress import private_hosts, web_search_secrets
 from acp_agent.config.hook_tables import hooks_of
 from acp_agent.config.known_secrets import KnownSecrets
 from acp_agent.config.login import with_login
+from acp_agent.config.notify_tables import channel_secrets
 from acp_agent.config.paths import CONFIG_FILE, config_file, database_location, state_dir
 from acp_agent.config.servers import servers_for
 from acp_agent.config.settings import (
@@ -46,6 +47,7 @@ from acp_agent.observe.logs import logs_on_stderr
 from acp_agent.observe.memory import imports_are_done
 from acp_agent.runs.allowances import Allowances
 from acp_agent.runs.bus import Bus
+from acp_agent.runs.escalating import Escalating
 from acp_agent.runs.hooks import Hooks
 from acp_agent.runs.models import Models
 from acp_agent.runs.parts import Parts, ToolsOf
@@ -308,6 +310,11 @@ def _policy(settings: Settings, allowances: Allowances) -> Callable[[RunRequest]
     return in_force
 
 
+def _engine(journal: StoredJournal, runner: Runner, settings: Settings, environ: Mapping[str, str]) -> LocalEngine:
+    escalating = Escalating(journal, settings.channels, environ)
+    return LocalEngine(journal, runner, owner_of_this_process(), escalating=escalating)
+
+
 def _crash_points(environ: Mapping[str, str]) -> Callable[[str], None] | None:
     """Where crash tests kill this process; production code never loads the module."""
     if not (environ.get("ACP_CRASH_AT") or environ.get("ACP_CRASH_LOG")):
@@ -333,7 +340,7 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
     providers = _providers(settings, environ)
     keys = (key.get_secret_value() for provider in providers.values() for key in provider.keys)
     named = (*tool_secrets(settings.table, environ), *web_search_secrets(settings, environ))
-    redact = KnownSecrets(environ, (*keys, *named))
+    redact = KnownSecrets(environ, (*keys, *named, *channel_secrets(settings.channels, environ)))
     sandbox = Sandbox(level=settings.table.sandbox.level, state=state_dir(environ) / "sandbox")
     bus = Bus()
     gateway = Gateway(providers, PriceTable(), redact)
@@ -358,7 +365,7 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
             allowances = Allowances(journal)
             watched = (bus, hooks, redact, _policy(settings, allowances))
             runner = Runner(Parts(journal, gateway, tools, places, ShadowSnapshots(state, environ), *watched))
-            engine = LocalEngine(journal, runner, owner_of_this_process())
+            engine = _engine(journal, runner, settings, environ)
             models = Models(settings, environ, gateway)
             parts = (settings, journal, runner, engine, models, bus, allowances, redact, places, hooks, tools, benches)
             yield App(environ, cwd, *parts, uses_login=environ is not started_with)

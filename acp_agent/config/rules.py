@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from acp_agent.config.names import printable
+from acp_agent.config.notify_tables import NotifyTable, Then
 from acp_agent.config.problem import Problem
 from acp_agent.config.tables import Items, Name, Seconds, Table, Text, Texts, problem_at
 from acp_agent.config.toml_lines import line_of
@@ -43,12 +44,14 @@ class PolicyTable(Table):
     """What is allowed, asked and denied beyond the modes.
 
     `unattended`: where nobody watches, what would be asked waits for `acp approve` (`park`) or is refused (`deny`).
-    What waits is refused once `answer_within` is over. `private` are further names of files that are not for others.
+    Once `answer_within` is over what waits takes the steps of `then`: channels that are told, then `deny` or `park`.
+    `private` are further names of files that are not for others.
     """
 
     rules: Annotated[tuple[RuleTable, ...], Items] = ()
     unattended: Literal["park", "deny"] = "park"
     answer_within: Seconds | None = None
+    then: Then = ("deny",)
     private: Texts = ()
 
 
@@ -59,9 +62,10 @@ class ProjectPolicyTable(Table):
 
 
 class ManagedTable(Table):
-    """An administrator's file: rules for everybody, and nothing else."""
+    """An administrator's file: rules for everybody and channels, and nothing else."""
 
     policy: PolicyTable = Field(default_factory=PolicyTable)
+    notify: dict[Name, NotifyTable] = Field(default_factory=dict)
 
 
 def managed_files(environ: Mapping[str, str]) -> list[Path]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from acp_agent.config.names import printable, shown_key
 from acp_agent.config.nearness import nearest
+from acp_agent.config.notify_tables import channels_of, escalations_of, notify_problems
 from acp_agent.config.paths import config_file
 from acp_agent.config.presets import egress_problems
 from acp_agent.config.problem import FileError, Problem, by_line, raise_first
@@ -16,7 +17,9 @@ from acp_agent.config.toml_source import Key, TomlSource, read_toml
 from acp_agent.config.tools import tool_problems
 from acp_agent.domain.egress import PRESETS
 from acp_agent.domain.errors import UsageError
+from acp_agent.domain.notify import Channel
 from acp_agent.domain.policy import InForce
+from acp_agent.domain.rules import Rule
 
 Aliases = Mapping[str, Sequence[str]]
 
@@ -25,20 +28,22 @@ DEFAULT_ALIAS = "main"
 REVIEWER_ROLE = "reviewer"
 MAKERS = {"claude": "anthropic", "gemini": "gemini", "mistral": "mistral", "deepseek": "deepseek"}
 """Whose models are called so, for a hint; the others are taken for OpenAI's."""
-NOT_IN_FORCE: tuple[tuple[str, ...], ...] = (("notify",),)
+NOT_IN_FORCE: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
 class Settings:
     """config.toml, checked; without a file all defaults. `path` is None where there is no file.
 
-    `policy` has the rules of an administrator's files too, and `private` the names of files that both of them add.
+    `policy` has the rules of an administrator's files too, `channels` their channels, which stand in for those of the
+    same name, and `private` the names of files that both of them add.
     """
 
     table: SettingsTable = field(default_factory=SettingsTable)
     path: Path | None = None
     policy: InForce = field(default_factory=InForce)
     private: tuple[str, ...] = ()
+    channels: Mapping[str, Channel] = field(default_factory=dict)
 
     def role(self, name: str) -> Role:
         """The role `name`; `coder` exists without being defined. Raises UsageError for an unknown one."""
@@ -74,29 +79,43 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     table, found = (SettingsTable(), []) if source is None else _checked(source)
     raise_first(found, "mend this line; acp doctor lists every problem")
     assert table is not None
-    tables = _managed(environ)
-    rules = [rule for policy, file in tables for rule in rules_of(policy, file, "managed")]
+    managed = _managed(environ)
+    tables = [each.policy for each, _ in managed]
+    rules = [rule for each, file in managed for rule in rules_of(each.policy, file, "managed")]
+    channels = channels_of(table.notify)
+    for each, _ in managed:
+        channels |= channels_of(each.notify)
     if source is not None:
-        tables.append((table.policy, source))
+        tables.append(table.policy)
         rules += rules_of(table.policy, source, "user")
-    denies = any(policy.unattended == "deny" for policy, _ in tables)
-    times = [policy.answer_within for policy, _ in tables if policy.answer_within is not None]
-    within = min(times, default=None)
-    in_force = InForce(rules=tuple(rules), unattended="deny" if denies else "park", answer_within=within)
-    private = tuple(name for policy, _ in tables for name in policy.private)
-    return Settings(table, source.path if source else None, in_force, private)
+    private = tuple(name for policy in tables for name in policy.private)
+    return Settings(table, source.path if source else None, _in_force(tables, rules), private, channels)
 
 
-def _managed(environ: Mapping[str, str]) -> list[tuple[PolicyTable, TomlSource]]:
+def _in_force(tables: Sequence[PolicyTable], rules: Sequence[Rule]) -> InForce:
+    """All of the rules, the strictest word on what nobody watches, and the steps of whoever waits the shortest."""
+    denies = any(policy.unattended == "deny" for policy in tables)
+    in_force = InForce(rules=tuple(rules), unattended="deny" if denies else "park")
+    timed = [(policy.answer_within, policy) for policy in tables if policy.answer_within is not None]
+    if not timed:
+        return in_force
+    within, policy = min(timed, key=lambda entry: entry[0])
+    last = "park" if policy.then[-1] == "park" else "deny"
+    steps = {"answer_within": within, "then": escalations_of(policy.then, within), "last": last}
+    return in_force.model_copy(update=steps)
+
+
+def _managed(environ: Mapping[str, str]) -> list[tuple[ManagedTable, TomlSource]]:
     """What administrators say. Raises FileError: a file that cannot be read may forbid anything."""
     found = []
     for path in managed_files(environ):
         source = read_toml(path, "ACP_MANAGED_CONFIG names a file that must exist")
         table = checked(ManagedTable, source)
-        wrong = [*(table if isinstance(table, list) else []), *rule_problems(source, "managed")]
+        shape = table if isinstance(table, list) else []
+        wrong = [*shape, *rule_problems(source, "managed"), *notify_problems(source)]
         raise_first(wrong, "ask whoever administers this machine")
         assert not isinstance(table, list)
-        found.append((table.policy, source))
+        found.append((table, source))
     return found
 
 
@@ -217,6 +236,7 @@ def _meaning_problems(source: TomlSource) -> Iterator[Problem]:
             yield problem_at(source, key, error.what, error.hint)
     yield from tool_problems(source)
     yield from egress_problems(source)
+    yield from notify_problems(source)
     presets = {*PRESETS, *(name for name, _ in tables_in(source.data, "egress"))}
     for name, role in roles:
         for preset in role["egress"] if _is_chain(role.get("egress")) else ():

@@ -1,13 +1,14 @@
 """config.toml as it stands in the file: one model per table."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from acp_agent.config.hook_tables import OwnHooksTable
 from acp_agent.config.limits_tables import LimitsTable, UserLimits
 from acp_agent.config.names import printable
+from acp_agent.config.notify_tables import NotifyTable
 from acp_agent.config.rules import PolicyTable
 from acp_agent.config.tables import Items, Money, Name, Seconds, Table, Text, Texts, plain
 from acp_agent.config.tools_tables import DeclaredToolTable, ToolServer
@@ -165,4 +166,4 @@ class SettingsTable(Table):
     skills: SkillsTable = Field(default_factory=SkillsTable)
     hooks: OwnHooksTable = Field(default_factory=OwnHooksTable)
     policy: PolicyTable = Field(default_factory=PolicyTable)
-    notify: dict[str, Any] = Field(default_factory=dict)
+    notify: dict[Name, NotifyTable] = Field(default_factory=dict)

@@ -30,6 +30,7 @@ from acp_agent.domain.events_review import CallReviewed, ReviewStarted
 from acp_agent.domain.events_session import SessionFact
 from acp_agent.domain.events_skills import SkillActivated
 from acp_agent.domain.message import Reply
+from acp_agent.domain.notify import Escalation, NotifyFact
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.tool import Intent, Risk, ToolResult
 from acp_agent.domain.weight import Trait
@@ -236,7 +237,8 @@ class CancelAsked(Frozen):
 class Parked(Frozen):
     """The run waits and has freed its slot; `call_id` names the call it waits for, `detail` is for a person.
 
-    An approval that nobody gives `within` so many seconds is refused; None waits for ever.
+    For an approval that nobody gives `within` so many seconds (None waits for ever) the first step of `then` is taken,
+    and the run waits anew, for the next `step`; without one it is refused, or waits on where `last` says so.
     """
 
     type: Literal["parked"] = "parked"
@@ -245,6 +247,9 @@ class Parked(Frozen):
     call_id: str | None = None
     exceeds: tuple[Excess, ...] = ()
     within: float | None = None
+    then: tuple[Escalation, ...] = ()
+    last: Literal["deny", "park"] = "deny"
+    step: int = 0
 
 
 class Resumed(Frozen):
@@ -328,6 +333,7 @@ Fact = (
     | AllowedAlways
     | AllowanceRevoked
     | PayloadErased
+    | NotifyFact
 )
 
 _KINDS: Mapping[str, type[Fact]] = {kind.model_fields["type"].default: kind for kind in get_args(Fact)}

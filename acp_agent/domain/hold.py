@@ -11,6 +11,7 @@ BEGINS = frozenset(
     {
         *("model_called", "tool_started", "gate_started", "review_started", "compensation_started"),
         *("iteration_planned", "iteration_prepared", "iteration_started", "turn_given", "slot_taken"),
+        "notify_started",
     }
 )
 """Kinds that are put on record right before an effect begins: none is recorded while a hold is on."""

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Literal
 
 from acp_agent.domain.base import Frozen
+from acp_agent.domain.notify import Escalation
 from acp_agent.domain.rules import Rule, Verdict, ruled
 from acp_agent.domain.taint import closes_the_circle
 from acp_agent.domain.tool import Risk
@@ -49,13 +50,15 @@ class InForce(Frozen):
 
     `unattended`: a run that nobody watches waits for an answer (`park`), or is told no and goes on (`deny`). `reviewer`
     is the chain of models that may give a second opinion at risk 4, `answer_within` the seconds in which a run that
-    nobody watches must have its answer.
+    nobody watches must have its answer; `then` are the steps when it has not, and `last` what follows them.
     """
 
     rules: tuple[Rule, ...] = ()
     unattended: Literal["park", "deny"] = "park"
     reviewer: tuple[str, ...] = ()
     answer_within: float | None = None
+    then: tuple[Escalation, ...] = ()
+    last: Literal["deny", "park"] = "deny"
 
     def and_rules(self, rules: Iterable[Rule]) -> "InForce":
         """The same with further rules."""

@@ -275,8 +275,13 @@ class Journal(Protocol):
         """Wait until somebody has recorded what others should look at, at most `seconds`; `seen`: what it returned."""
         ...
 
-    async def note(self, stream_id: str, facts: Sequence[Fact], actor: str) -> list[Event]:
-        """Record facts of somebody else (an answer, a cancellation, a landing); a waiting run is queued again."""
+    async def note(
+        self, stream_id: str, facts: Sequence[Fact], actor: str, *, after: int | None = None
+    ) -> list[Event]:
+        """Record facts of somebody else (an answer, a cancellation, a landing); a waiting run is queued again.
+
+        Only where event `after` is the last one still. Raises Refused.
+        """
         ...
 
     async def events(self, stream_id: str, after: int = 0) -> list[Event]:
@@ -287,8 +292,12 @@ class Journal(Protocol):
         """Erase what streams said, all of them or none; returns the number of payloads. Raises Refused."""
         ...
 
-    async def overdue(self) -> list[tuple[str, str]]:
-        """Runs that wait for an approval whose time is up, each with the call that it is about."""
+    async def overdue(self) -> list[tuple[str, int]]:
+        """Runs that wait for an approval whose step is over its time, each with the `seq` of its last event."""
+        ...
+
+    async def untold(self, kinds: Sequence[str]) -> list[tuple[str, int]]:
+        """Runs that wait for one of `kinds` of which nobody has been told, each with the `seq` of its last event."""
         ...
 
     async def hold(self) -> Hold | None:

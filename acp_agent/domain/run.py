@@ -213,7 +213,8 @@ def apply(state: RunState, event: Event) -> RunState:
 
 def _follows_a_wait(fact: Fact) -> bool:
     """Whether nobody drove the run right before `fact`; a crash loop is found by whoever comes next."""
-    return type(fact) in _AFTER_A_WAIT or (isinstance(fact, Parked) and fact.waiting == "crash_loop")
+    parked = isinstance(fact, Parked) and (fact.waiting == "crash_loop" or fact.step > 0)
+    return parked or type(fact) in _AFTER_A_WAIT or fact.type.startswith("notify_")
 
 
 def _changes(state: RunState, fact: Fact) -> dict[str, object]:

@@ -12,10 +12,10 @@ import anyio
 from anyio.abc import TaskGroup
 
 from acp_agent.domain.errors import AcpAgentError, NotRecorded, Refused
-from acp_agent.domain.events import ApprovalGiven
 from acp_agent.domain.ports import Claim, Journal, Owner, Queues
 from acp_agent.domain.run import RunState
 from acp_agent.engines.sieve import Sieve
+from acp_agent.runs.escalating import Escalating
 from acp_agent.runs.holding import stopped
 from acp_agent.runs.port import Fits, Worker
 
@@ -25,9 +25,20 @@ LOOK = 256
 
 
 class LocalEngine:
-    """Implements the Engine port. `owner` names this process in leases; the heartbeat renews them."""
+    """Implements the Engine port. `owner` names this process in leases; the heartbeat renews them.
 
-    def __init__(self, journal: Journal, worker: Worker, owner: Owner, heartbeat: float = HEARTBEAT) -> None:
+    `escalating` keeps the deadlines of approvals; without one, by no channel.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        worker: Worker,
+        owner: Owner,
+        heartbeat: float = HEARTBEAT,
+        escalating: Escalating | None = None,
+    ) -> None:
+        self._escalating = escalating or Escalating(journal)
         self._journal = journal
         self._worker = worker
         self._owner = owner
@@ -75,14 +86,8 @@ class LocalEngine:
         return state
 
     async def lapse(self) -> None:
-        """Refuse what nobody has approved within its time; those runs are queued again."""
-        for run_id, call_id in await self._journal.overdue():
-            late = ApprovalGiven(call_id=call_id, decision="deny", note="nobody answered in time")
-            try:
-                await self._journal.note(run_id, [late], "deadline")
-            except Refused:
-                # It was answered, or looked at by another process, since we looked.
-                continue
+        """Take the next step of what nobody has approved within its time; those runs that are refused go on."""
+        await self._escalating.lapse()
 
     async def work(self, batch_id: str | None, jobs: int) -> None:
         """Drive up to `jobs` runs at once, of one batch or of all, until none can be claimed and none is under way.
@@ -235,7 +240,7 @@ class LocalEngine:
         """
         failure: Exception | None = None
         async with anyio.create_task_group() as group:
-            group.start_soon(self._keep, held)
+            group.start_soon(self._keep, held, group)
             try:
                 yield
             except Exception as error:
@@ -244,11 +249,13 @@ class LocalEngine:
         if failure is not None:
             raise failure
 
-    async def _keep(self, held: Callable[[], list[Claim]]) -> None:
+    async def _keep(self, held: Callable[[], list[Claim]], group: TaskGroup) -> None:
         seen = 0
         while True:
             seen = await self._journal.news(self._heartbeat, seen)
-            await self.lapse()
+            for notice in await self._escalating.begin():
+                # Beside the heartbeat: no lease may run out because a channel is slow.
+                group.start_soon(self._escalating.tell, notice)
             stop = await self._journal.hold()
             for pulse in await self._journal.renew(held()):
                 if pulse.lost:

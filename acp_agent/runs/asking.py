@@ -87,10 +87,13 @@ async def put_question(driver: "Driver", action: Ask, prepared: Prepared) -> Non
         if driver.state.cancel_asked:
             return
     asked = _question(action, prepared, dry_run, is_command=driver.tools.specs()[call.name].kind == "execute")
-    within = None
+    parked = Parked(waiting="approval", call_id=call.call_id, detail=asked.title)
     if not driver.request.attended:
-        within = (await driver.parts.policy(driver.request)).answer_within
-    await driver.record(asked, Parked(waiting="approval", call_id=call.call_id, detail=asked.title, within=within))
+        policy = await driver.parts.policy(driver.request)
+        if policy.then or policy.last == "deny":
+            given = {"within": policy.answer_within, "then": policy.then, "last": policy.last}
+            parked = parked.model_copy(update=given)
+    await driver.record(asked, parked)
 
 
 def _question(action: Ask, prepared: Prepared, dry_run: str | None, *, is_command: bool) -> ApprovalAsked:

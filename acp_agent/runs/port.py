@@ -45,7 +45,7 @@ class Engine(Protocol):
         ...
 
     async def lapse(self) -> None:
-        """Refuse what nobody has approved within its time; those runs are queued again."""
+        """Take the next step of what nobody has approved within its time; those runs that are refused go on."""
         ...
 
     async def serve(self, queues: Queues, jobs: int, stop: anyio.Event, fits: Fits | None = None) -> None:

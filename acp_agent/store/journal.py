@@ -23,7 +23,7 @@ from acp_agent.store.database import database_at
 from acp_agent.store.news import News
 from acp_agent.store.operations import Draft, Opening
 from acp_agent.store.reader import Reader
-from acp_agent.store.transaction import Transaction
+from acp_agent.store.transaction import Transaction, among
 from acp_agent.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -190,14 +190,17 @@ class StoredJournal:
         """
         return await self._news.wait(seconds, seen)
 
-    async def note(self, stream_id: str, facts: Sequence[Fact], actor: str) -> list[Event]:
+    async def note(
+        self, stream_id: str, facts: Sequence[Fact], actor: str, *, after: int | None = None
+    ) -> list[Event]:
         """Record facts of somebody else; a waiting run is queued again by an answer or a cancellation.
 
-        Raises Refused for an unknown stream, and for an answer to, or a cancellation of, a run that has ended.
+        Raises Refused for an unknown stream, for an answer to, or a cancellation of, a run that has ended, and where
+        event `after` is not the last one any more.
         """
         drafts = Draft.of(facts, self._redact)
         apply = partial(operations.note, tenant=self._tenant, stream_id=stream_id, drafts=drafts, actor=actor)
-        return await self._writer.submit(apply, guarded=True)
+        return await self._writer.submit(partial(apply, after=after), guarded=True)
 
     async def events(self, stream_id: str, after: int = 0) -> list[Event]:
         """The facts of a stream in order, those after `seq`. Raises AcpAgentError for one this version cannot read."""
@@ -211,20 +214,25 @@ class StoredJournal:
         apply = partial(erasure.erase, tenant=self._tenant, stream_ids=ids, reason=reason, actor=actor, dry_run=dry_run)
         return await self._writer.submit(apply, guarded=True)
 
-    async def overdue(self) -> list[tuple[str, str]]:
-        """Runs that wait for an approval whose time is up, each with the call that it is about."""
+    async def overdue(self) -> list[tuple[str, int]]:
+        """Runs that wait for an approval whose step is over its time, each with the `seq` of its last event."""
 
-        def question(connection: Connection) -> list[tuple[str, str]]:
+        def question(connection: Connection) -> list[tuple[str, int]]:
             rows = connection.rows(sql.ASKED, {"tenant": self._tenant})
             if not rows:
                 return []
             now = self._now(connection)
-            asked = [(run_id, ts, from_json(data)) for run_id, ts, data in rows]
-            return [
-                (run_id, parked["call_id"] or "")
-                for run_id, ts, parked in asked
-                if parked.get("within") is not None and ts + parked["within"] <= now
-            ]
+            asked = [(run_id, seq, ts, from_json(data).get("within")) for run_id, seq, ts, data in rows]
+            return [(run_id, seq) for run_id, seq, ts, within in asked if within is not None and ts + within <= now]
+
+        return await self._reader.ask(question)
+
+    async def untold(self, kinds: Sequence[str]) -> list[tuple[str, int]]:
+        """Runs that wait for one of `kinds` of which nobody has been told, each with the `seq` of its last event."""
+
+        def question(connection: Connection) -> list[tuple[str, int]]:
+            (statement, names), *_ = among(sql.UNTOLD, kinds)
+            return [(run_id, seq) for run_id, seq in connection.rows(statement, {"tenant": self._tenant, **names})]
 
         return await self._reader.ask(question)
 

@@ -173,11 +173,22 @@ def move_money(
             raise OverBudget(wanted.scope, outstanding)
 
 
-def note(transaction: Transaction, tenant: str, stream_id: str, drafts: Sequence[Draft], actor: str) -> list[Event]:
+def note(
+    transaction: Transaction,
+    tenant: str,
+    stream_id: str,
+    drafts: Sequence[Draft],
+    actor: str,
+    after: int | None = None,
+) -> list[Event]:
     """Record somebody else's facts; an answer or a cancellation queues a waiting run again."""
     found = transaction.row(sql.STREAM, id=stream_id, tenant=tenant)
     if found is None:
         raise unknown(stream_id)
+    if any(draft.fact.type in BEGINS for draft in drafts):
+        refuse_held(transaction, tenant)
+    if after is not None and transaction.among(sql.LAST_SEQS, [stream_id]) != [(stream_id, after)]:
+        raise Refused(f"{stream_id} has gone on meanwhile", hint=f"see `acp show {stream_id}`")
     kind, status = found
     wakes = any(isinstance(draft.fact, ApprovalGiven | QuestionAnswered | CancelAsked) for draft in drafts)
     hands = any(isinstance(draft.fact, Taken | GivenBack) for draft in drafts)

@@ -58,10 +58,19 @@ ORDER BY seq"""
 """The facts of a hold that is on: none where nothing is held."""
 
 ASKED = """
-SELECT r.id, e.ts, e.data FROM acp_run r JOIN acp_stream s ON s.id = r.id
-JOIN acp_event e ON e.stream_id = s.id AND e.seq = s.seq
-WHERE r.tenant = :tenant AND r.status = 'waiting' AND r.waiting_for = 'approval' AND e.type = 'parked'"""
-"""What waiting runs asked last."""
+SELECT r.id, s.seq, e.ts, e.data FROM acp_run r JOIN acp_stream s ON s.id = r.id
+JOIN acp_event e ON e.stream_id = s.id AND e.seq = (
+    SELECT p.seq FROM acp_event p WHERE p.stream_id = r.id AND p.type IN ('parked', 'notify_started')
+    ORDER BY p.seq DESC LIMIT 1)
+WHERE r.tenant = :tenant AND r.status = 'waiting' AND r.waiting_for = 'approval' AND e.data <> ''"""
+"""What waiting runs asked last, and the step that is under way for it."""
+
+UNTOLD = """
+SELECT r.id, s.seq FROM acp_run r JOIN acp_stream s ON s.id = r.id
+WHERE r.tenant = :tenant AND r.status = 'waiting' AND r.waiting_for IN (:ids) AND COALESCE((
+    SELECT p.type FROM acp_event p WHERE p.stream_id = r.id AND p.type IN ('parked', 'notify_started', 'payload_erased')
+    ORDER BY p.seq DESC LIMIT 1), '') = 'parked'"""
+"""Runs that wait for something of which nobody has been told since."""
 
 # The audit chain
 

@@ -98,6 +98,12 @@ def _ended(data: Data) -> str:
     return f"ended: {data['reason']}" + (f": {data['message']}" if data.get("message") else "")
 
 
+def _notified(data: Data) -> str:
+    told = [name for name in data["channels"] if name not in data["failed"]]
+    failed = [f"{name} not told: {why}" for name, why in data["failed"].items()]
+    return "; ".join([*([f"{', '.join(told)} told"] if told else []), *failed])
+
+
 def _hook_ran(data: Data) -> str:
     took = f"in {duration(data['seconds'])}" if data.get("seconds") else ""
     why = f": {data['reason'] or data['note']}" if data.get("reason") or data.get("note") else ""
@@ -142,6 +148,8 @@ _PHRASES: Mapping[str, Callable[[Data], str]] = {
     "cancel_asked": _noted("cancel asked"),
     "taken": lambda data: "a person took the workplace" if data["tree"] is None else "the workplace is the person's",
     "given_back": lambda data: f"given back: {data['files']} files changed (+{data['added']} -{data['removed']})",
+    "notify_started": lambda data: f"{', '.join(data['channels'])} to be told",
+    "notify_finished": _notified,
     "parked": lambda data: f"waits ({data['waiting']}): {data['detail']}",
     "resumed": lambda data: f"taken up again (fence {data['fence']})",
     "late_result": lambda data: "a late result of an old driver was kept aside",
