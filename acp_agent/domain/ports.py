@@ -275,9 +275,7 @@ class Journal(Protocol):
         """Wait until somebody has recorded what others should look at, at most `seconds`; `seen`: what it returned."""
         ...
 
-    async def note(
-        self, stream_id: str, facts: Sequence[Fact], actor: str, *, after: int | None = None
-    ) -> list[Event]:
+    async def note(self, stream_id: str, facts: Sequence[Fact], actor: str, *, after: int | None = None) -> list[Event]:
         """Record facts of somebody else (an answer, a cancellation, a landing); a waiting run is queued again.
 
         Only where event `after` is the last one still. Raises Refused.

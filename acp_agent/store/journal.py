@@ -190,9 +190,7 @@ class StoredJournal:
         """
         return await self._news.wait(seconds, seen)
 
-    async def note(
-        self, stream_id: str, facts: Sequence[Fact], actor: str, *, after: int | None = None
-    ) -> list[Event]:
+    async def note(self, stream_id: str, facts: Sequence[Fact], actor: str, *, after: int | None = None) -> list[Event]:
         """Record facts of somebody else; a waiting run is queued again by an answer or a cancellation.
 
         Raises Refused for an unknown stream, for an answer to, or a cancellation of, a run that has ended, and where
