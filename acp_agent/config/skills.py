@@ -73,6 +73,23 @@ def find_skills(cwd: Path | None, environ: Mapping[str, str], disabled: Sequence
     return Skills(tuple(taken.values()), tuple(warnings), tuple(unknown))
 
 
+def pinned(entries: Sequence[SkillEntry]) -> tuple[SkillEntry, ...]:
+    """The same with the hash of each as it is now, so that another host offers no other text under its name.
+
+    What ships with acp-agent is that of its version; a skill that cannot be read is told when it is activated.
+    """
+    return tuple(_pinned(entry) for entry in entries)
+
+
+def _pinned(entry: SkillEntry) -> SkillEntry:
+    if entry.digest is not None or entry.scope == "shipped":
+        return entry
+    try:
+        return entry.model_copy(update={"digest": tree_of(Path(entry.folder)).digest})
+    except (OSError, UsageError):
+        return entry
+
+
 def activate(entry: SkillEntry) -> tuple[SkillActivation, str]:
     """Take up a skill: what goes on record, and its instructions as the model reads them.
 

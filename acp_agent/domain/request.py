@@ -62,7 +62,8 @@ class RunRequest(Frozen):
     A run of a loop names it (`loop_id`) and its `iteration`. `blast` is how far it may reach, `protect_ignored` keeps
     commands from writing to folders that git ignores, `protect` are globs of files that are protected as those that
     govern are. `queue` names the workers that may take it, None: whoever started it drives it, or `acp resume`;
-    `version` is the acp-agent that queued it, for workers of the same only.
+    `version` is the acp-agent that queued it, for workers of the same only; `config` are hashes of what its settings
+    say that decides how it goes on, by part (`config/fingerprint.py`): another host that may take it must agree.
     """
 
     prompt: str
@@ -101,3 +102,4 @@ class RunRequest(Frozen):
     tags: tuple[str, ...] = ()
     queue: str | None = None
     version: str = ""
+    config: dict[str, str] = Field(default_factory=dict)

@@ -94,13 +94,20 @@ class Batches:
         Workers of `queue` drive them; without one, whoever calls `work`. Raises Refused where more work waits already
         than `[queue] max_runs` lets wait.
         """
+        config: dict[str, str] = {}
         if queue == "any":
+            from acp_agent.config.fingerprint import fingerprints
             from acp_agent.fleet.clones import check_url
+            from acp_agent.fleet.fitting import KNOWN, PRICES
 
             for item in plan.items:
                 check_url(item.project, item.url)
+            config = fingerprints(self.models.settings)
+            if all(self.is_priced(model) for item in plan.items for model in item.request.models):
+                config[PRICES] = KNOWN
         most = self.models.settings.table.queue.max_runs
-        await self.journal.create(streams(plan, queue), actor, most)
+        opened = await anyio.to_thread.run_sync(streams, plan, queue, config)
+        await self.journal.create(opened, actor, most)
         return plan.batch_id
 
     async def work(self, batch_id: str, jobs: int, on_event: Callable[[Event], None] | None = None) -> None:
@@ -305,6 +312,10 @@ class Batches:
             egress=granted(self.models.settings, name, found.task.egress if found.task else ()).hosts,
         )
         return Target(agent=agent, site=site)
+
+    def is_priced(self, model: str) -> bool:
+        """Whether this process knows what a model costs."""
+        return self.models.price(model) is not None
 
     def _price(self, model: str) -> Price:
         price = self.models.price(model)

@@ -75,14 +75,22 @@ class PlannedRun:
     url: str | None = None
     base: str | None = None
 
-    def queued(self, queue: str | None) -> RunRequest:
-        """The request as it is recorded for `queue`; for `any` it says where hosts without the checkout clone from."""
+    def queued(self, queue: str | None, config: Mapping[str, str]) -> RunRequest:
+        """The request as it is recorded for `queue`.
+
+        For `any` it says where hosts without the checkout clone from, and carries the hashes of skills and of `config`.
+        """
         if queue is None:
             return self.request
         place = self.request.workplace
-        if queue == "any" and self.base is not None and (place.kind == "worktree" or self.request.read_only):
-            place = place.model_copy(update={"url": self.url, "base": self.base})
-        return self.request.model_copy(update={"queue": queue, "version": __version__, "workplace": place})
+        carried: dict[str, object] = {}
+        if queue == "any":
+            from acp_agent.config.skills import pinned
+
+            carried = {"config": dict(config), "skills": pinned(self.request.skills)}
+            if self.base is not None and (place.kind == "worktree" or self.request.read_only):
+                place = place.model_copy(update={"url": self.url, "base": self.base})
+        return self.request.model_copy(update={"queue": queue, "version": __version__, "workplace": place, **carried})
 
     @property
     def kind(self) -> str:
@@ -168,8 +176,11 @@ def build(job: Job, targets: Sequence[Target], price: Callable[[str], Price], so
     )
 
 
-def streams(plan: Plan, queue: str | None = None) -> list[NewStream]:
-    """What starting `plan` puts on record, in one transaction: the batch, then its runs, for workers of `queue`."""
+def streams(plan: Plan, queue: str | None = None, config: Mapping[str, str] | None = None) -> list[NewStream]:
+    """What starting `plan` puts on record, in one transaction: the batch, then its runs, for workers of `queue`.
+
+    `config` are the hashes of the settings (`config/fingerprint.py`).
+    """
     started = BatchStarted(
         prompt=plan.prompt,
         projects=tuple(item.project for item in plan.items),
@@ -179,7 +190,7 @@ def streams(plan: Plan, queue: str | None = None) -> list[NewStream]:
     shared = plan.items[0].request.blast.shared if plan.items else {}
     counts = (Cap(scope=batch_scope(plan.batch_id, name), cap=limit) for name, limit in shared.items())
     batch = NewStream(stream_id=plan.batch_id, kind="batch", facts=(started,), caps=(cap, *counts))
-    return [batch, *(new_run(item.queued(queue)) for item in plan.items)]
+    return [batch, *(new_run(item.queued(queue, config or {})) for item in plan.items)]
 
 
 def _check_room(job: Job, target: Target, price: Callable[[str], Price]) -> None:

@@ -7,6 +7,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from acp_agent.config.fingerprint import fingerprints
 from acp_agent.config.paths import database_location, state_dir
 from acp_agent.domain.chain import ERASURE
 from acp_agent.domain.errors import AcpAgentError, ExitCode, Refused
@@ -39,9 +40,9 @@ class Serving:
         """Drive up to `jobs` runs at once until `stop` is set, then those under way to their ends."""
         async with anyio.create_task_group() as group:
             await group.start(self._close_batches)
-            await self.batches.engine.serve(
-                self.queues, jobs, stop, Fitting(self.batches.journal, self.batches.environ)
-            )
+            config = fingerprints(self.batches.models.settings)
+            fits = Fitting(self.batches.journal, self.batches.environ, config, self.batches.is_priced)
+            await self.batches.engine.serve(self.queues, jobs, stop, fits)
             group.cancel_scope.cancel()
         await self.close_finished()
 

@@ -117,6 +117,31 @@ def test_a_run_that_no_worker_can_place_stays_queued_and_ps_says_why(tmp_path: P
             assert worker.wait(PATIENCE).exit_code == 0
 
 
+STRICT = '[[policy.rules]]\nverdict = "deny"\ncommand = "git push *"\n'
+
+
+def test_a_host_with_another_policy_leaves_a_run_and_one_with_its_own_keys_takes_it(tmp_path: Path) -> None:
+    config = STRICT + '[providers.openai]\nkeys = ["env:OPENAI_API_KEY"]\n'
+    with World(tmp_path, ["alpha"], [Rule(reply=Step(text="Done."))], FILES, config=config) as world:
+        assert world.acp("run", PROMPT, "--read-only", *QUEUED).exit_code == 0
+        other = world.root / "other.toml"
+        environment = {"ACP_HOST": "host-b", "ACP_CONFIG": str(other)}
+        other.write_text(config.replace("deny", "ask"), "utf-8")
+        with world.start("worker", environment=environment) as worker:
+            world.wait_until(worker, lambda record: record.runs[0].last_type == "passed_over")
+            worker.signal(signal.SIGTERM)
+            assert worker.wait(PATIENCE).exit_code == 0
+        [run] = world.record().runs
+        why = "host-b leaves it: config.toml says other policy here than where it was queued"
+        assert (run.status, run.last_text) == ("queued", f"queued; {why}")
+        assert why in " ".join(world.acp("ps").output.split())
+        other.write_text(f'# the same, elsewhere\n{STRICT}[sandbox]\nlevel = "prefer"\n', "utf-8")
+        with world.start("worker", environment=environment) as worker:
+            world.wait_until(worker, lambda record: record.runs[0].status == "ended")
+            worker.signal(signal.SIGTERM)
+            assert worker.wait(PATIENCE).exit_code == 0
+
+
 def test_a_url_with_a_password_is_not_put_on_record(tmp_path: Path) -> None:
     with World(tmp_path, ["alpha"], [], FILES) as world:
         text = world.fleet.projects_file.read_text("utf-8")

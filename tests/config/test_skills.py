@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from acp_agent.config.skills import activate, find_skills
+from acp_agent.config.skills import activate, find_skills, pinned
 from acp_agent.config.trust import trust, trusted, untrust
 from acp_agent.domain.errors import ToolError, UsageError
 from acp_agent.domain.skill import CATALOG, MOST_SKILLS, SkillEntry, catalog
@@ -188,3 +188,17 @@ def test_a_catalog_is_bounded_and_hides_what_is_for_people() -> None:
     assert listed.splitlines()[-1].startswith("- and: s11, s12,")
     assert listed.endswith("s99")
     assert catalog([]) == ""
+
+
+def test_a_skill_is_pinned_so_that_another_host_offers_no_other_text_under_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / "review"
+    folder.mkdir()
+    (folder / "SKILL.md").write_text("---\nname: review\ndescription: How we review.\n---\nLook twice.\n")
+    entry = SkillEntry(name="review", description="How we review.", scope="user", folder=str(folder))
+    shipped = entry.model_copy(update={"scope": "shipped"})
+    [pin, other] = pinned([entry, shipped])
+    assert other == shipped
+    assert "Look twice." in activate(pin)[1]
+    (folder / "SKILL.md").write_text("---\nname: review\ndescription: How we review.\n---\nLook away.\n")
+    with pytest.raises(ToolError, match="was changed"):
+        activate(pin)

@@ -18,13 +18,16 @@ from acp_agent.store.journal import StoredJournal
 from acp_agent.testing.repos import git, make_repo
 
 AWAY = "/nowhere/alpha"
+OURS = {"policy": "1", "hooks": "1", "mcp": "1"}
+UNPRICED = "nobody knows here what local/n costs, and where it was queued one did"
+OTHERS = "config.toml says other policy and mcp"
 
 
 def began(place: Workplace | None = None, path: str | None = None, **request: Any) -> list[dict[str, Any]]:
     """How a run of `any` began, as the record tells it."""
-    asked = {"queue": "any", "project": "alpha", "read_only": True, "version": __version__, **request}
+    asked = {"queue": "any", "project": "alpha", "read_only": True, "version": __version__, "models": ("openai/m",)}
     where = place or Workplace(kind="inplace", root=AWAY)
-    told = RunRequest(prompt="look", workplace=where, models=("openai/m",), **asked)
+    told = RunRequest(prompt="look", workplace=where, **{**asked, **request})
     facts: list[dict[str, Any]] = [{"request": told.model_dump(mode="json")}]
     return facts if path is None else [*facts, {"path": path}]
 
@@ -41,10 +44,16 @@ def began(place: Workplace | None = None, path: str | None = None, **request: An
         (began(Workplace(kind="inplace", root=AWAY, url="https://example.org/a.git", base="0" * 40)), None),
         (began(path="/nowhere/worktrees/b/alpha"), "it has begun in /nowhere/worktrees/b/alpha, which is not here"),
         (began(path="/"), None),
+        (began(Workplace(kind="inplace", root="/"), config=OURS), None),
+        (began(path="/", config={**OURS, "policy": "2", "mcp": "2"}), f"{OTHERS} here than where it was queued"),
+        (began(queue="host.b", config={"policy": "2"}), None),
+        (began(path="/", models=("openai/m", "local/n"), config={"prices": "known"}), UNPRICED),
+        (began(path="/", models=("openai/m",), config={"prices": "known"}), None),
+        (began(path="/", models=("local/n",)), None),
     ],
 )
 def test_a_run_is_left_for_a_reason(facts: list[dict[str, Any]], why: str | None) -> None:
-    assert why_not(facts) == why
+    assert why_not(facts, OURS, lambda model: model == "openai/m") == why
 
 
 async def test_a_reason_is_said_once_and_is_no_progress_of_the_run(tmp_path: Path) -> None:
