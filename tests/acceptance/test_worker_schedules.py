@@ -73,3 +73,24 @@ def test_a_slot_over_which_a_worker_is_killed_is_run_once_by_another(
         assert ended.data["why"] == "ended"
         trial.finish()
         assert trial.outcome.problems == []
+
+
+def test_a_worker_that_is_told_to_end_leaves_the_rest_of_its_slot_to_another(tmp_path: Path) -> None:
+    agent = cast("Sequence[Rule]", Agent(Random(SEED), pace=0.2))
+    with World(tmp_path, ("app",), agent, FILES, extra=EXTRA) as world:
+        trial = LoopTrial(world, Random(SEED), max_iter=2, kills=0)
+        trial.write_loop()
+        schedule(world)
+        with world.start("worker") as first:
+            world.wait_until(first, lambda record: bool(record.runs))
+            first.signal(signal.SIGTERM)
+            assert first.wait(PATIENCE).exit_code == 0
+        assert [event.type for event in slots(world)] == ["slot_taken"]
+        with Reads(world.database) as reads:
+            assert [(row.iterations, row.driven) for row in reads.loops()] == [(1, False)]
+        with world.start("worker") as second:
+            world.wait_until(second, lambda _: slots(world)[-1].type == "slot_ended")
+            second.signal(signal.SIGTERM)
+            assert second.wait(PATIENCE).exit_code == 0
+        trial.finish()
+        assert trial.outcome.problems == []

@@ -1,16 +1,25 @@
 """Loops over several projects: turns go where gates pass, and one budget is spent on all."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
+from acp_agent.app import App
+from acp_agent.config.paths import database_location
 from acp_agent.config.trust import trust
 from acp_agent.domain.errors import Refused, UsageError
+from acp_agent.domain.events_loop import ScheduleGiven, SlotEnded
 from acp_agent.domain.fleet_loop import FleetState, Member, next_project
+from acp_agent.domain.schedule import fold_schedule
 from acp_agent.loops.driver import Invocation
 from acp_agent.loops.fleet import Fleet, fleet_exit_of
 from acp_agent.loops.resolve import LoopAsk
+from acp_agent.loops.schedules import give
+from acp_agent.loops.serving import Schedules
+from acp_agent.store.journal import StoredJournal
 from acp_agent.testing.model_server import ModelServer
 from acp_agent.testing.repos import git, make_fleet, tree
 from acp_agent.testing.request import Request
@@ -124,3 +133,27 @@ async def spent(app: Any) -> dict[str, float]:
 
     with Reads(database_path(app.environ)) as reads:
         return {budget.scope: budget.spent for budget in reads.budgets()}
+
+
+async def test_workers_run_the_slot_of_a_fleet_loop_once_too(fleet_world: World) -> None:
+    place = str(fleet_world.root / "projects.toml")
+    moment = (datetime.now(UTC) - timedelta(minutes=30)).replace(second=0, microsecond=0)
+    when = f"{moment.minute} {moment.hour} {moment.day} {moment.month} *"
+    location = database_location(fleet_world.environ)
+    async with StoredJournal(location, clock=lambda: moment.timestamp() - 60) as journal:
+        stream_id = await give(journal, "all", place, ScheduleGiven(when=when, queue="any", zone="UTC"), "ann")
+
+    async def ended(app: App) -> SlotEnded | None:
+        return fold_schedule(await app.journal.events(stream_id)).ended
+
+    async with fleet_world.app() as app:
+        stop = anyio.Event()
+        async with anyio.create_task_group() as group:
+            group.start_soon(Schedules(app.loops(), frozenset({"any"}), print).serve, 2, stop)
+            with anyio.fail_after(120):
+                while (over := await ended(app)) is None:
+                    await anyio.sleep(0.05)
+            stop.set()
+        state = await Fleet(app.loops()).state(over.loop_id)
+        assert (over.why, over.slot, state.iterations) == ("ended", moment.timestamp(), 8)
+        assert len(await app.journal.streams("loop")) == 3
