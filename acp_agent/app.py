@@ -36,6 +36,7 @@ from acp_agent.domain.ports import Tools
 from acp_agent.domain.redact import Redactor
 from acp_agent.domain.request import RunRequest
 from acp_agent.domain.rules import closed_paths
+from acp_agent.domain.servers import ToolServer
 from acp_agent.engines.local import LocalEngine
 from acp_agent.fleet.commands import SandboxedCommands
 from acp_agent.fleet.worktree import GitWorkplaces
@@ -204,13 +205,17 @@ def _tools(
     searching = _web_search(settings, environ, redact)
 
     async def tools_of(request: RunRequest, path: str) -> Tools:
-        # A run that is taken up again started in another process, which learnt them then.
-        for entered in (path, *request.workplace.also):
-            await anyio.to_thread.run_sync(redact.enter, entered)
-        # The project's own servers: as a person's checkout names them, not what the agent makes of the file.
-        place = Path(request.workplace.root) / request.workplace.subdir
         state = state_dir(environ)
-        servers = await anyio.to_thread.run_sync(servers_for, table.mcp, place, environ, state, table.egress)
+
+        def look() -> tuple[ToolServer, ...]:
+            # A run that is taken up again started in another process, which learnt them then.
+            for entered in (path, *request.workplace.also):
+                redact.enter(entered)
+            # The project's own servers: as a person's checkout names them, not what the agent makes of the file.
+            place = Path(request.workplace.root) / request.workplace.subdir
+            return servers_for(table.mcp, place, environ, state, table.egress)
+
+        servers = await anyio.to_thread.run_sync(look)
         bench = benches.of(request.session_id) if request.attended else None
         servers = with_lent(servers, bench.servers) if bench else servers
         redact.learn(secret for server in servers for secret in server.secrets)

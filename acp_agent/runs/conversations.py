@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -22,6 +23,7 @@ from acp_agent.config.window_caps import window_caps
 from acp_agent.domain.budget import Limits, Spent
 from acp_agent.domain.errors import Refused, UsageError
 from acp_agent.domain.events import CancelAsked, Event
+from acp_agent.domain.hook import Hook
 from acp_agent.domain.message import Image, Word
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.ports import Journal
@@ -31,12 +33,12 @@ from acp_agent.domain.session import SessionState
 from acp_agent.runs.allowances import Allowances
 from acp_agent.runs.bus import Bus, Subscription
 from acp_agent.runs.holding import stopped
-from acp_agent.runs.instructions import instructions_for
+from acp_agent.runs.instructions import read_instructions
 from acp_agent.runs.models import Models
 from acp_agent.runs.past import Past, after
 from acp_agent.runs.people import People, Person, Tell, Turn, plan_of_run
 from acp_agent.runs.port import Engine
-from acp_agent.runs.project_rules import project_policy
+from acp_agent.runs.project_rules import Said, project_policy
 from acp_agent.runs.runner import Runner
 from acp_agent.runs.sessions import Sessions
 from acp_agent.runs.skills import chosen_skill, named_in
@@ -45,6 +47,15 @@ TITLE_LENGTH = 80
 CAPPED_OUTPUT = 8_192
 """Tokens of one reply where a role caps the money of a run."""
 STRICT_FIRST = (Mode.PLAN, Mode.ASK, Mode.EDIT, Mode.AUTO)
+
+
+class _Surroundings(NamedTuple):
+    """What stands in files around a session."""
+
+    skills: Skills
+    hooks: tuple[Hook, ...]
+    said: Said
+    instructions: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +91,9 @@ class Conversations:
             return await self._prompt(session, text, turn, tell, person)
 
     async def _prompt(self, session: SessionState, text: str, turn: Turn, tell: Tell, person: Person) -> RunState:
-        waits = await self._waits(session.session_id)
-        turn.run_id = run_id = waits.run_id if waits else await self._started(session, text, turn.images)
+        last = await self.runner.last(session.session_id)
+        waits = last if last is not None and _waits(last) else None
+        turn.run_id = run_id = waits.run_id if waits else await self._started(session, text, turn.images, last)
         if turn.is_cancelled:
             await self.journal.note(run_id, [CancelAsked()], self.actor)
         elif waits:
@@ -89,7 +101,7 @@ class Conversations:
         with self.bus.subscribe(run_id) as subscription:
             async with anyio.create_task_group() as group:
                 group.start_soon(_forward, subscription, tell, waits.seq if waits else 0)
-                state = await self._people.drive(session.session_id, turn, run_id, person)
+                state = await self._people.drive(session.session_id, turn, run_id, person, is_new=waits is None)
                 subscription.close()
         return state
 
@@ -115,8 +127,9 @@ class Conversations:
 
     async def left_open(self, session_id: str) -> frozenset[str]:
         """The open calls of a run that the next prompt goes on with: those that stood when its turn ended."""
-        waits = await self._waits(session_id)
-        return frozenset(one.call.call_id for one in waits.calls) if waits else frozenset()
+        last = await self.runner.last(session_id)
+        waiting = last is not None and _waits(last)
+        return frozenset(one.call.call_id for one in last.calls) if last and waiting else frozenset()
 
     async def _heard(self, waits: RunState, text: str, images: tuple[Image, ...]) -> None:
         """The prompt is what the run waits for; a plan that is talked about is not approved yet."""
@@ -127,9 +140,9 @@ class Conversations:
         else:
             await self.runner.answer(self.engine, waits.run_id, "deny", note=text, images=images, actor=self.actor)
 
-    async def _started(self, session: SessionState, text: str, images: tuple[Image, ...]) -> str:
+    async def _started(self, session: SessionState, text: str, images: tuple[Image, ...], last: RunState | None) -> str:
         """A new run of the session, queued. Raises UsageError for images that no model of the chain sees."""
-        await self._close_interrupted(session.session_id)
+        await self._close_interrupted(last)
         request = (await self.request(session, text)).model_copy(update={"images": images})
         self._check_seen(images, request)
         taken_up = await chosen_skill(text, request.skills)
@@ -139,14 +152,6 @@ class Conversations:
         if images and not self.models.see(request.models):
             hint = "choose a model that does, or name those that see in config.toml: [providers.NAME] vision"
             raise UsageError(f"{', '.join(request.models)}: is not known to see images", hint=hint)
-
-    async def _waits(self, session_id: str) -> RunState | None:
-        """The last run of the session, where it waits for what the next prompt says: an answer, or words on a plan."""
-        runs = await self.journal.runs_of(session_id)
-        state = await self.runner.state(runs[-1]) if runs else None
-        if state is None:
-            return None
-        return state if state.waiting_for == "answer" or plan_of_run(state) is not None else None
 
     async def cancel(self, turn: Turn) -> None:
         """End a turn: what it does is stopped, what it did stays. A turn that has ended already stays as it is."""
@@ -169,16 +174,13 @@ class Conversations:
 
         Raises NoModel, UsageError where its directory is gone, and Refused where a trusted file's hooks have changed.
         """
-        if not await anyio.Path(session.cwd).is_dir():
-            raise UsageError(f"{session.cwd}, where the session works, is not there any more")
+        surroundings = await anyio.to_thread.run_sync(self._look_around, session.cwd)
+        found, said = surroundings.skills, surroundings.said
         role = self.settings.role(session.role)
         chain = self.models.named(flag=session.model, role=session.role)
         if chain is None:
             chain = (await self.models.found()).models
-        found = await anyio.to_thread.run_sync(self.skills, session.cwd)
         prompt = await self._meant(text, session.cwd, found)
-        hooks = await anyio.to_thread.run_sync(hooks_for, Path(session.cwd), self.models.environ)
-        said = await anyio.to_thread.run_sync(project_policy, Path(session.cwd), self.models.environ)
         return RunRequest(
             prompt=prompt,
             title=title_of(text),
@@ -189,7 +191,7 @@ class Conversations:
             project=Path(session.cwd).name,
             role=session.role,
             role_prompt=role.prompt or "",
-            instructions=await instructions_for(session.cwd),
+            instructions=surroundings.instructions,
             mode=stricter(session.mode, role.policy),
             effort=session.effort,
             limits=self._limits(role, chain),
@@ -202,7 +204,18 @@ class Conversations:
             tags=said.tags,
             protect=said.protect,
             skills=found.entries,
-            hooks=hooks,
+            hooks=surroundings.hooks,
+        )
+
+    def _look_around(self, cwd: str) -> _Surroundings:
+        """All of it at once: for each switch to a thread of its own, a person would wait. Raises as `request` does."""
+        place = Path(cwd)
+        if not place.is_dir():
+            raise UsageError(f"{cwd}, where the session works, is not there any more")
+        environ = self.models.environ
+        found = self.skills(cwd)
+        return _Surroundings(
+            found, hooks_for(place, environ), project_policy(place, environ), read_instructions(place, None)
         )
 
     def skills(self, cwd: str) -> Skills:
@@ -251,20 +264,26 @@ class Conversations:
         """A new session in `cwd` with the conversation so far, without a turn that is under way; returns its id."""
         with suppress(Refused):
             async with self.engine.hold(session.session_id):
+                last = await self.runner.last(session.session_id)
                 # A question that waits for its answer stays a question of the old session.
-                if await self._waits(session.session_id) is None:
-                    await self._close_interrupted(session.session_id)
+                if last is not None and not _waits(last):
+                    await self._close_interrupted(last)
         return await self.sessions.fork(session, cwd, self.actor)
 
-    async def _close_interrupted(self, session_id: str) -> None:
-        runs = await self.journal.runs_of(session_id)
-        if not runs or (await self.runner.state(runs[-1])).ended:
+    async def _close_interrupted(self, last: RunState | None) -> None:
+        if last is None or last.ended:
             return
-        await self.runner.cancel(self.engine, runs[-1], note="interrupted; the conversation went on", actor=self.actor)
-        if not (await self.runner.state(runs[-1])).ended:
+        run_id = last.run_id
+        await self.runner.cancel(self.engine, run_id, note="interrupted; the conversation went on", actor=self.actor)
+        if not (await self.runner.state(run_id)).ended:
             if (held := await self.journal.hold()) is not None:
                 raise stopped(held)
-            raise Refused(f"another process works on this session ({runs[-1]})", hint=f"acp cancel {runs[-1]}")
+            raise Refused(f"another process works on this session ({run_id})", hint=f"acp cancel {run_id}")
+
+
+def _waits(run: RunState) -> bool:
+    """Whether a run waits for what the next prompt says: an answer, or words on a plan."""
+    return run.waiting_for == "answer" or plan_of_run(run) is not None
 
 
 async def _forward(subscription: Subscription, tell: Tell, seq: int) -> None:

@@ -92,13 +92,13 @@ class Driver:
         """Seconds that drivers have spent on the run."""
         return self.state.active + time.monotonic() - self._at
 
-    async def drive(self) -> RunState:
-        """Go on until the run ends or waits.
+    async def drive(self, events: Sequence[Event]) -> RunState:
+        """Go on from `events`, the run's up to now, until it ends or waits.
 
         A lost lease ends the drive quietly, since another driver has the run, and so does a hold.
         """
         try:
-            self._take(await self.parts.journal.events(self.claim.stream_id))
+            self._take(events)
             if self.claim.fence > 1:
                 await self.record(Resumed(fence=self.claim.fence))
             while not isinstance(action := await self._next(), Stop):

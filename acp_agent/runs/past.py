@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from itertools import takewhile
+from typing import NamedTuple
 
 from pydantic import Field
 
@@ -34,6 +35,15 @@ class Past(Frozen):
     cost_known: bool = True
 
 
+class _Kept(NamedTuple):
+    """What is known of a session: the runs it inherited, and its earlier runs, of which `last` is the last one read."""
+
+    inherited: tuple[str, ...]
+    heads: Heads = ()
+    past: Past = Past()
+    last: RunState | None = None
+
+
 class Pasts:
     """What sessions leave to their next runs, kept between turns: only runs with news on record are read again.
 
@@ -43,22 +53,46 @@ class Pasts:
     def __init__(self, journal: Journal, most: int = MOST_KEPT) -> None:
         self._journal = journal
         self._most = most
-        self._kept: OrderedDict[str, tuple[Heads, Past]] = OrderedDict()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
     async def before(self, session_id: str, run_id: str | None = None) -> Past:
         """What came before `run_id` in its session; everything without one."""
-        inherited = fold_session(await self._journal.events(session_id)).inherited
-        found = await self._journal.heads_of(session_id, inherited)
+        kept = await self._known(session_id)
+        found = await self._journal.heads_of(session_id, kept.inherited)
         heads = tuple(takewhile(lambda head: head[0] != run_id, found))
-        known, past = self._kept.pop(session_id, ((), Past()))
+        known, past = kept.heads, kept.past
         if heads[: len(known)] != known:
             known, past = (), Past()
+        last = kept.last
         for earlier, _ in heads[len(known) :]:
-            past = after(past, fold(await self._journal.events(earlier)))
-        self._kept[session_id] = (heads, past)
+            last = fold(await self._journal.events(earlier))
+            past = after(past, last)
+        self._keep(session_id, _Kept(kept.inherited, heads, past, last))
+        return past
+
+    async def last(self, session_id: str) -> RunState | None:
+        """Where the last run of a session's own stands; None before its first one."""
+        heads = await self._journal.heads_of(session_id)
+        if not heads:
+            return None
+        run_id, seq = heads[-1]
+        kept = await self._known(session_id)
+        if kept.last is not None and (kept.last.run_id, kept.last.seq) == (run_id, seq):
+            return kept.last
+        last = fold(await self._journal.events(run_id))
+        self._keep(session_id, kept._replace(last=last))
+        return last
+
+    async def _known(self, session_id: str) -> _Kept:
+        """What is kept of a session; of one that is not, what it began with, which never changes."""
+        kept = self._kept.get(session_id)
+        return kept or _Kept(fold_session(await self._journal.events(session_id)).inherited)
+
+    def _keep(self, session_id: str, kept: _Kept) -> None:
+        self._kept[session_id] = kept
+        self._kept.move_to_end(session_id)
         if len(self._kept) > self._most:
             self._kept.popitem(last=False)
-        return past
 
 
 def after(past: Past, run: RunState) -> Past:

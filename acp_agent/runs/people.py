@@ -99,9 +99,11 @@ class People:
     allowances: Allowances
     actor: str
 
-    async def drive(self, session_id: str, turn: Turn, run_id: str, person: Person) -> RunState:
+    async def drive(self, session_id: str, turn: Turn, run_id: str, person: Person, *, is_new: bool) -> RunState:
+        """Drive a run until it ends, or waits for what nobody says now; one that `is_new` waits for nothing yet."""
         while True:
-            state = await self._driven(run_id)
+            state = await (self.engine.drive(run_id) if is_new else self._driven(run_id))
+            is_new = False
             asked, question = asked_of(state), state.question if state.waiting_for == "answer" else None
             try:
                 if (proposed := plan_of_run(state)) is not None:

@@ -56,17 +56,17 @@ class Runner:
 
     async def drive(self, claim: Claim) -> RunState:
         """Drive a claimed run until it ends or waits; the lease is given back in any case."""
-        past = await self._past(claim.stream_id)
-        driver = Driver(claim, self._parts, past)
+        events = await self._parts.journal.events(claim.stream_id)
+        driver = Driver(claim, self._parts, await self._past(claim.stream_id, events))
         self._drivers[claim.stream_id] = driver
         try:
-            return await driver.drive()
+            return await driver.drive(events)
         finally:
             del self._drivers[claim.stream_id]
 
-    async def _past(self, run_id: str) -> Past:
+    async def _past(self, run_id: str, events: Sequence[Event]) -> Past:
         """Nothing for a run of a batch: its session begins with it."""
-        started = (await self._parts.journal.events(run_id))[0].data
+        started = events[0].data
         if not isinstance(started, RunStarted) or started.request.batch_id is not None:
             return Past()
         return await self._pasts.before(started.request.session_id, run_id)
@@ -74,6 +74,10 @@ class Runner:
     async def past(self, session_id: str) -> Past:
         """What the runs of a session leave to its next one."""
         return await self._pasts.before(session_id)
+
+    async def last(self, session_id: str) -> RunState | None:
+        """Where the last run of a session stands; None before its first one."""
+        return await self._pasts.last(session_id)
 
     async def poke(self, run_id: str, seq: int) -> None:
         """Facts up to `seq` are on record; the run's driver here reads those it has not seen."""

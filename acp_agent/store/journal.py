@@ -93,14 +93,22 @@ class StoredJournal:
         A batch that has ended can be taken again while one of its runs has not. A run that was taken over three times
         without a new event is parked as `crash_loop` instead. Raises Refused for an unknown stream.
         """
-        claims = await self.claim_first([stream_id], owner, 1)
+        # Most streams are free: only for one that is not, it is worth a look at whose process may be gone.
+        claims = await self._claim([stream_id], owner, 1, frozenset())
+        if not claims and (dead := await self._dead([stream_id])):
+            claims = await self._claim([stream_id], owner, 1, dead)
         return claims[0] if claims else None
 
     async def claim_first(self, stream_ids: Sequence[str], owner: Owner, most: int) -> list[Claim]:
         """Take the first `most` of the streams that can be had, in one transaction. Raises as `claim` does."""
         if not stream_ids:
             return []
-        dead = await self._reader.ask(partial(self._dead_owners, stream_ids))
+        return await self._claim(stream_ids, owner, most, await self._dead(stream_ids))
+
+    async def _dead(self, stream_ids: Sequence[str]) -> frozenset[str]:
+        return await self._reader.ask(partial(self._dead_owners, stream_ids))
+
+    async def _claim(self, stream_ids: Sequence[str], owner: Owner, most: int, dead: frozenset[str]) -> list[Claim]:
         apply = partial(
             leases.claim,
             tenant=self._tenant,

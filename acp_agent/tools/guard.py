@@ -334,25 +334,26 @@ async def open_tools(
     """
     lent = bench or Workbench()
     workspace = Workspace.at(root, lent.files, also)
-    governed = await anyio.to_thread.run_sync(gate_files, tuple(gates), workspace.root)
-    kept = tuple(workspace.absolute(path) for path in governed)
     own = sandbox or Sandbox()
-    choose = partial(
-        standard_tools,
-        workspace,
-        read_only=read_only,
-        unattended=unattended,
-        patches=patches,
-        sandbox=replace(own, protected=kept, protect=(*own.protect, *protect)),
-        outlet=outlet,
-        terminal=lent.terminal,
-    )
-    usual = await anyio.to_thread.run_sync(choose)
+
+    def look() -> tuple[tuple[str, ...], list[Tool], str | None, Path | None]:
+        governed = gate_files(tuple(gates), workspace.root)
+        kept = tuple(workspace.absolute(path) for path in governed)
+        usual = standard_tools(
+            workspace,
+            read_only=read_only,
+            unattended=unattended,
+            patches=patches,
+            sandbox=replace(own, protected=kept, protect=(*own.protect, *protect)),
+            outlet=outlet,
+            terminal=lent.terminal,
+        )
+        return governed, usual, level_for(own), state_in(workspace.root, own)
+
+    governed, usual, level, state = await anyio.to_thread.run_sync(look)
     offered = [*usual, *(tool for tool in extra if not read_only or tool.risk == Risk.READ)]
-    level = await anyio.to_thread.run_sync(level_for, own)
     # An answer for a command here holds for none in the editor's terminal, nor the other way round.
     named = "client terminal" if level == "none" and lent.terminal is not None else level or ""
-    state = await anyio.to_thread.run_sync(state_in, workspace.root, own)
     ours = () if state is None else (str(state.relative_to(workspace.root)),)
     scales = Scales(named, (*governed, *ours), protect, Surroundings(workspace, private))
     return Guard(

@@ -198,14 +198,18 @@ class Agent:
             if command is not None:
                 return await self._obey(state, live, *command)
             result = await TurnOnTheWire(self.app, state, live, call, self._window).hold(asked.prompt)
-            now = await self.app.sessions.state(state.session_id)
-            if now.mode is not state.mode:
-                # A plan was approved, for a mode in which it can be carried out.
-                options = options_of(now, await self._known_choices())
-                live.say({"sessionUpdate": "config_option_update", "configOptions": options})
+            if live.narrator is not None and live.narrator.plan_call:
+                await self._tell_mode(live, state)
             return result
 
         return await self.turns.hold(state.session_id, call, work)
+
+    async def _tell_mode(self, live: LiveTurn, before: SessionState) -> None:
+        """A plan may have been approved, for a mode in which it can be carried out."""
+        now = await self.app.sessions.state(before.session_id)
+        if now.mode is not before.mode:
+            options = options_of(now, await self._known_choices())
+            live.say({"sessionUpdate": "config_option_update", "configOptions": options})
 
     async def _obey(self, state: SessionState, live: LiveTurn, name: str, argument: str) -> dict[str, Any]:
         """A turn without a model: a command of ours, and what came of it in words."""

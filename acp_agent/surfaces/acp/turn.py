@@ -21,7 +21,7 @@ from acp_agent.surfaces.acp.call import Call
 from acp_agent.surfaces.acp.content import images_of, text_of
 from acp_agent.surfaces.acp.faults import ClientFault, Unsupported
 from acp_agent.surfaces.acp.inquiry import answer_of
-from acp_agent.surfaces.acp.params import ContentBlock
+from acp_agent.surfaces.acp.params import ContentBlock, ImageBlock
 from acp_agent.surfaces.acp.planning import verdict_on
 from acp_agent.surfaces.acp.replies import PermissionReply
 from acp_agent.surfaces.acp.turns import LiveTurn
@@ -44,7 +44,8 @@ class TurnOnTheWire:
     async def hold(self, blocks: Sequence[ContentBlock]) -> dict[str, Any]:
         """Hold the turn and answer it. A run that ended with an error has said so in the conversation."""
         text = text_of(blocks, self.session.cwd)
-        self.live.turn.images = await anyio.to_thread.run_sync(images_of, blocks)
+        if any(isinstance(block, ImageBlock) for block in blocks):
+            self.live.turn.images = await anyio.to_thread.run_sync(images_of, blocks)
         past = await self.app.runner.past(self.session.session_id)
         self.live.narrator = Narrator(self.session.cwd, self.window, past.cost if past.cost_known else None)
         self.live.narrator.ended = await self.app.conversations.left_open(self.session.session_id)
