@@ -22,7 +22,7 @@ from acp_agent.config.skills import Skills, find_skills
 from acp_agent.config.window_caps import window_caps
 from acp_agent.domain.budget import Limits, Spent
 from acp_agent.domain.errors import Refused, UsageError
-from acp_agent.domain.events import CancelAsked, Event
+from acp_agent.domain.events import CancelAsked, Event, WorkspacePrepared
 from acp_agent.domain.hook import Hook
 from acp_agent.domain.message import Image, Word
 from acp_agent.domain.policy import Mode
@@ -146,7 +146,9 @@ class Conversations:
         request = (await self.request(session, text)).model_copy(update={"images": images})
         self._check_seen(images, request)
         taken_up = await chosen_skill(text, request.skills)
-        return await self.runner.start(request, self.actor, taken_up)
+        # Nothing has to be made: it works where the session does, which has been looked at.
+        place = WorkspacePrepared(path=request.workplace.root, base=request.workplace.base)
+        return await self.runner.start(request, self.actor, (*taken_up, place))
 
     def _check_seen(self, images: tuple[Image, ...], request: RunRequest) -> None:
         if images and not self.models.see(request.models):

@@ -6,7 +6,8 @@ serves reports. Only importer of sqlite3, psycopg, SQLModel, SQLAlchemy and alem
 path, because importing them costs up to a second that no editor should wait for.
 
 Promises
-- A committed event survives a power cut (WAL, `synchronous=FULL`); sequence numbers have no gaps and no repeats.
+- A committed event survives a power cut (WAL, `synchronous=FULL` but where only leases move); sequence numbers have
+  no gaps and no repeats.
 - Every write checks the run's fence in its transaction; a zombie's late write is refused and kept aside.
 - All writes of a process go through one writer thread with group commit; a bad row fails alone, not its group.
 - Money is reserved in the transaction of the intent: budgets hold for parallel callers and across crashes.

@@ -39,9 +39,10 @@ class Connection(Protocol):
         """The rows of a long answer, not all in memory at once; for PostgreSQL inside a transaction."""
         ...
 
-    def begin_writing(self) -> tuple[str, float]:
+    def begin_writing(self, *, lasting: bool = True) -> tuple[str, float]:
         """Begin a transaction that keeps every other writer out until it ends.
 
+        One that is not `lasting` may be lost with the power until a lasting one is committed behind it.
         Returns its mark (`has_committed`) and the database's time (`sql.NOW`). Raises an error of the driver where the
         schema is another one by now (`REMEDY`).
         """
@@ -72,6 +73,7 @@ class SqliteConnection(sqlite3.Connection):
     """A connection to a file."""
 
     lost = False
+    _lasting: bool | None = None
 
     def rows(self, statement: str, values: Values = NO_VALUES) -> list[Row]:
         """Run one statement to its end."""
@@ -86,8 +88,11 @@ class SqliteConnection(sqlite3.Connection):
         """The rows as SQLite finds them."""
         return iter(self.execute(statement, values))
 
-    def begin_writing(self) -> tuple[str, float]:
-        """Take the one lock of the file."""
+    def begin_writing(self, *, lasting: bool = True) -> tuple[str, float]:
+        """Take the one lock of the file. In its log a commit that is waited for brings those before it to disk."""
+        if self._lasting is not lasting:
+            self.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
+            self._lasting = lasting
         self.execute("BEGIN IMMEDIATE")
         found = self.execute("PRAGMA user_version").fetchone()[0]
         if found != SCHEMA_VERSION:

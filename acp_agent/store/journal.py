@@ -118,7 +118,7 @@ class StoredJournal:
             lease=self._lease,
             most=most,
         )
-        return await self._writer.submit(apply, guarded=True)
+        return await self._writer.submit(apply, guarded=True, lasting=False)
 
     async def owner_of(self, stream_id: str) -> Owner | None:
         """The process whose lease of a stream is in force."""
@@ -160,11 +160,12 @@ class StoredJournal:
 
     async def renew(self, claims: Sequence[Claim]) -> list[Pulse]:
         """Extend the leases of `claims` that still hold; a pulse for each, in their order."""
-        return await self._writer.submit(partial(leases.renew, claims=claims, lease=self._lease), guarded=False)
+        apply = partial(leases.renew, claims=claims, lease=self._lease)
+        return await self._writer.submit(apply, guarded=False, lasting=False)
 
     async def release(self, claim: Claim) -> None:
         """Give the stream back; it stays claimable if it has neither ended nor waits."""
-        await self._writer.submit(partial(leases.release, held=claim), guarded=False)
+        await self._writer.submit(partial(leases.release, held=claim), guarded=False, lasting=False)
 
     async def append(
         self,

@@ -113,8 +113,8 @@ class PostgresConnection:
             cursor.execute(adapted(statement), values)
             yield from cursor
 
-    def begin_writing(self) -> tuple[str, float]:
-        """Take the lock of all writers of this schema."""
+    def begin_writing(self, *, lasting: bool = True) -> tuple[str, float]:
+        """Take the lock of all writers of this schema. Every commit lasts: others may have seen it by then."""
         self._cursor.execute(BEGIN)
         self._cursor.nextset()
         _, mark, now = self._cursor.fetchall()[0]

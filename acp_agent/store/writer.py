@@ -33,6 +33,7 @@ class _Operation:
     ticket: Ticket
     guarded: bool
     stream_id: str | None
+    lasting: bool
 
 
 class _Written(NamedTuple):
@@ -71,14 +72,24 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="acp-journal-writer", daemon=True)
         self._thread.start()
 
-    async def submit(self, apply: Callable[[Transaction], T], *, guarded: bool, stream_id: str | None = None) -> T:
+    async def submit(
+        self,
+        apply: Callable[[Transaction], T],
+        *,
+        guarded: bool,
+        stream_id: str | None = None,
+        lasting: bool = True,
+    ) -> T:
         """Run `apply` in the next group and wait for its commit.
 
         A `guarded` one gets a savepoint of its own, because it may well refuse after it has written. One that names
-        the stream it lengthens for its driver is written together with its like. Raises what
-        `apply` raised, or returned as an exception, and NotRecorded where the database cannot be written.
+        the stream it lengthens for its driver is written together with its like. One that moves leases only need not be
+        `lasting`: no disk is waited for, since what is lost with the power is a lease that nobody has then, and all
+        that its driver records later brings it along.
+
+        Raises what `apply` raised, or returned as an exception, and NotRecorded where the database cannot be written.
         """
-        operation = _Operation(apply, Ticket(), guarded, stream_id)
+        operation = _Operation(apply, Ticket(), guarded, stream_id, lasting)
         with self._gate:
             if self._refusal is not None:
                 raise self._refused() from self._failure
@@ -145,11 +156,12 @@ class Writer:
             return [unwritable(self._database, error) for _ in self._group]
 
     def _committed(self) -> list[Any]:
+        lasting = any(operation.lasting for operation in self._group)
         try:
-            return self._attempt(alone=False)
+            return self._attempt(alone=False, lasting=lasting)
         except _GroupFailed:
             self._connection.rows("ROLLBACK")
-            return self._attempt(alone=True)
+            return self._attempt(alone=True, lasting=lasting)
 
     def _stands(self, written: _Written) -> bool:
         """Whether a group is on record whose commit nobody confirmed.
@@ -163,9 +175,9 @@ class Writer:
             return self._connection.rows(sql.ANCHOR_AT, values) == [(head.position, head.digest)]
         return known
 
-    def _attempt(self, *, alone: bool) -> list[Any]:
+    def _attempt(self, *, alone: bool, lasting: bool) -> list[Any]:
         """Commit the group. Raises _GroupFailed where an operation without a savepoint failed."""
-        mark, now = self._connection.begin_writing()
+        mark, now = self._connection.begin_writing(lasting=lasting)
         transaction = Transaction(self._connection, self._clock() if self._clock else now)
         lone = len(self._group) == 1
         outcomes: list[Any] = []
@@ -187,6 +199,10 @@ class Writer:
             self._connection.rows("ROLLBACK")
             return [error]
         heads = transaction.chain.write()
+        if heads and not lasting:
+            # A lease was refused with a fact (a crash loop): facts last.
+            self._connection.rows("ROLLBACK")
+            return self._attempt(alone=alone, lasting=True)
         self._crash("journal.before_commit")
         self._written = _Written(mark, heads, outcomes)
         self._connection.rows("COMMIT")

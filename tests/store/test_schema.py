@@ -4,7 +4,7 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import anyio
@@ -13,11 +13,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 
 from acp_agent.domain.errors import UsageError
+from acp_agent.domain.events import ApprovalGiven, RunEnded
+from acp_agent.domain.ports import Claim, NewStream, Owner
 from acp_agent.store import ddl, migrate, schema, sql, sql_erasure, tables
 from acp_agent.store.audit import verify_database
 from acp_agent.store.journal import StoredJournal
 from acp_agent.store.reads import Reads
 
+NewRun = Callable[..., NewStream]
 STATEMENTS = {name: text for name, text in {**vars(sql), **vars(sql_erasure)}.items() if name.isupper()}
 # Whole words that only one of the two databases understands.
 SQLITE_ALONE = r"\b(rowid|julianday|strftime|unixepoch|ifnull|iif|glob|autoincrement|replace|ignore|pragma|datetime)\b"
@@ -130,6 +133,33 @@ def test_a_journal_writes_through_to_the_disk(tmp_path: Path) -> None:
     timeout = connection.execute("PRAGMA busy_timeout").fetchone()[0]
     connection.close()
     assert (pragmas, timeout) == ({"journal_mode": "wal", "synchronous": 2}, 30_000)
+
+
+async def test_facts_are_waited_for_on_disk_and_mere_leases_are_not(tmp_path: Path, new_run: NewRun, me: Owner) -> None:
+    waits: list[bool] = []
+
+    def note(point: str) -> None:
+        if point == "journal.before_commit":
+            waits.append(journal._writer._connection.rows("PRAGMA synchronous") == [(2,)])
+
+    now = 1_000_000.0
+    async with StoredJournal(tmp_path / "acp.db", crash=note, clock=lambda: now) as journal:
+        await journal.create([new_run()], "ann")
+        claims: list[Claim | None] = []
+        for _ in range(4):
+            claims.append(await journal.claim("r_one", me))
+            now += 11
+        assert (claims[3], (await journal.events("r_one"))[-1].data.type) == (None, "parked")
+        # A claim that gives a run up leaves a fact.
+        assert waits == [True, False, False, False, True]
+        waits.clear()
+        await journal.note("r_one", [ApprovalGiven(call_id="", decision="retry")], "ann")
+        claim = await journal.claim("r_one", me)
+        assert claim is not None
+        await journal.append(claim, [RunEnded(reason="end_turn")])
+        await journal.renew([claim])
+        await journal.release(claim)
+        assert waits == [True, False, True, False, False]
 
 
 @pytest.fixture(scope="module")
