@@ -10,8 +10,9 @@ from acp_agent.store.transaction import among
 
 STATEMENT = """
 SELECT stream_id, data FROM acp_event
-WHERE tenant = :tenant AND (seq = 1 OR type = 'workspace_prepared') AND data <> '' AND stream_id IN (:ids)
+WHERE tenant || '' = :tenant AND (seq = 1 OR type = 'workspace_prepared') AND data <> '' AND stream_id IN (:ids)
 ORDER BY stream_id, seq"""
+"""The tenant is no plain column, as in `sql.EVENTS`."""
 
 
 def beginnings(connection: Connection, tenant: str, run_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:

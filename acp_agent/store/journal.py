@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -211,7 +213,9 @@ class StoredJournal:
 
     async def events(self, stream_id: str, after: int = 0) -> list[Event]:
         """The facts of a stream in order, those after `seq`. Raises AcpAgentError for one this version cannot read."""
-        return await self._reader.ask(partial(_events, stream_id=stream_id, tenant=self._tenant, after=after))
+        # Those that are asked for from their first fact on, as runs are that begin together, are read together.
+        same = "events" if after == 0 else None
+        return await self._reader.ask_of_many(partial(_events, tenant=self._tenant, after=after), stream_id, same)
 
     async def erase(self, stream_ids: Sequence[str], reason: str, actor: str, *, dry_run: bool = False) -> int:
         """Erase what streams said, all or none of them; returns the number of payloads. See `store.erasure`."""
@@ -291,11 +295,11 @@ class StoredJournal:
         """Runs and the `seq` of the last fact of each: those `inherited`, then the session's own, oldest first."""
 
         def question(connection: Connection) -> list[tuple[str, int]]:
-            asked = [*((sql.HEAD_OF_RUN, run_id) for run_id in inherited), (sql.HEADS_OF_SESSION, session_id)]
-            found = (connection.rows(statement, {"id": name, "tenant": self._tenant}) for statement, name in asked)
-            return [(run_id, seq) for rows in found for run_id, seq in rows]
+            asked = (connection.rows(sql.HEAD_OF_RUN, {"id": name, "tenant": self._tenant}) for name in inherited)
+            return [(run_id, seq) for rows in asked for run_id, seq in rows]
 
-        return await self._reader.ask(question)
+        before = await self._reader.ask(question) if inherited else []
+        return [*before, *await self._reader.ask_of_many(partial(_heads, tenant=self._tenant), session_id, "heads")]
 
     async def sessions(self, cwd: str | None, before: tuple[float, str] | None, limit: int) -> list[SessionSummary]:
         """Sessions that were not deleted, the last used first; `before` is `(updated_at, id)` of the last one seen."""
@@ -317,20 +321,42 @@ class StoredJournal:
         return self._clock() if self._clock else float(connection.rows(sql.NOW)[0][0])
 
 
-def _events(connection: Connection, stream_id: str, tenant: str, after: int) -> list[Event]:
-    rows = connection.rows(sql.EVENTS, {"id": stream_id, "tenant": tenant, "after": after})
-    events: list[Event] = []
-    for seq, ts, v, owner, actor, kind, data in rows:
-        if not data:
-            from acp_agent.store.forgotten import forgotten
+def _events(
+    connection: Connection, stream_ids: Sequence[str], tenant: str, after: int = 0
+) -> dict[str, list[Event] | AcpAgentError]:
+    """The facts of each stream, or why they cannot be told."""
+    found: dict[str, list[Event] | AcpAgentError] = {stream_id: [] for stream_id in stream_ids}
+    for statement, values in among(sql.EVENTS, list(found)):
+        rows = connection.rows(statement, {**values, "tenant": tenant, "after": after})
+        for stream_id, of_stream in groupby(rows, itemgetter(0)):
+            try:
+                found[stream_id] = [_event(connection, *row) for row in of_stream]
+            except AcpAgentError as error:
+                found[stream_id] = error
+    return found
 
-            raise forgotten(stream_id, connection.rows(sql.ERASURE, {"id": stream_id}))
-        try:
-            fact = fact_in(data, kind)
-        except ValueError as error:
-            raise AcpAgentError(
-                f"event {seq} of {stream_id} cannot be read: {error}",
-                hint="it was written by a newer acp-agent: upgrade",
-            ) from error
-        events.append(Event(stream_id=stream_id, seq=seq, ts=ts, data=fact, v=v, tenant=owner, actor=actor))
-    return events
+
+def _event(
+    connection: Connection, stream_id: str, seq: int, ts: float, v: int, tenant: str, actor: str, kind: str, data: str
+) -> Event:
+    if not data:
+        from acp_agent.store.forgotten import forgotten
+
+        raise forgotten(stream_id, connection.rows(sql.ERASURE, {"id": stream_id}))
+    try:
+        fact = fact_in(data, kind)
+    except ValueError as error:
+        raise AcpAgentError(
+            f"event {seq} of {stream_id} cannot be read: {error}",
+            hint="it was written by a newer acp-agent: upgrade",
+        ) from error
+    return Event(stream_id, seq, ts, fact, v, tenant, actor)
+
+
+def _heads(connection: Connection, session_ids: Sequence[str], tenant: str) -> dict[str, list[tuple[str, int]]]:
+    """The runs of each session, and how far they are."""
+    found: dict[str, list[tuple[str, int]]] = {session_id: [] for session_id in session_ids}
+    for statement, values in among(sql.HEADS_OF_SESSIONS, list(found)):
+        for session_id, run_id, seq in connection.rows(statement, {**values, "tenant": tenant}):
+            found[session_id].append((run_id, seq))
+    return found

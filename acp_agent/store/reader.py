@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import anyio.to_thread
@@ -20,10 +20,22 @@ TOGETHER = 0.01
 """Seconds for which an answer may wait for the next one."""
 
 
+AT_ONCE = 64
+"""Questions about one of many that get one answer: what they ask for is in memory together."""
+
+
 class _Asked(NamedTuple):
-    question: Question[Any]
+    """A question: the same as others that wait, or about `item` of those that `question` answers for many."""
+
+    question: Callable[..., Any]
     ticket: Ticket
     same: str | None
+    item: str | None = None
+
+    @property
+    def kind(self) -> object:
+        """What those have in common that are answered together."""
+        return self.ticket if self.same is None else self.same
 
 
 class Reader:
@@ -43,12 +55,14 @@ class Reader:
 
         Raises what it raises, and AcpAgentError where the database cannot be read.
         """
-        ticket = Ticket()
-        with self._gate:
-            if self._closed:
-                raise AcpAgentError(f"the journal {self._database.name} is closed")
-            self._queue.put(_Asked(question, ticket, same))
-        answer: T = await ticket.outcome()
+        answer: T = await self._asked(_Asked(question, Ticket(), same))
+        return answer
+
+    async def ask_of_many(
+        self, questions: Callable[[Connection, list[str]], Mapping[str, T | AcpAgentError]], item: str, same: str | None
+    ) -> T:
+        """What `questions` answers for `item`: asked once for all that wait with the `same` name. Raises as `ask`."""
+        answer: T = await self._asked(_Asked(questions, Ticket(), same, item))
         return answer
 
     async def close(self) -> None:
@@ -62,15 +76,11 @@ class Reader:
 
     def _run(self) -> None:
         while asked := self._gather():
-            known: dict[str, Any] = {}
             answered: list[tuple[Ticket, Any]] = []
             began = time.monotonic()
-            for question, ticket, same in asked:
-                # All of these were asked before the first of them is answered.
-                outcome = known[same] if same in known else self._outcome(question)
-                if same is not None:
-                    known[same] = outcome
-                answered.append((ticket, outcome))
+            for together in _together(asked):
+                outcomes = self._outcomes(together)
+                answered += zip((one.ticket for one in together), outcomes, strict=True)
                 # Waking an event loop costs more than most answers: those that many wait for are told together.
                 if time.monotonic() - began > TOGETHER:
                     deliver(answered)
@@ -91,6 +101,21 @@ class Reader:
             # The end came behind them: it is wanted again after that.
             self._queue.put(None)
         return gathered
+
+    async def _asked(self, asked: _Asked) -> Any:
+        with self._gate:
+            if self._closed:
+                raise AcpAgentError(f"the journal {self._database.name} is closed")
+            self._queue.put(asked)
+        return await asked.ticket.outcome()
+
+    def _outcomes(self, together: list[_Asked]) -> list[Any]:
+        question = together[0].question
+        items = [one.item for one in together if one.item is not None]
+        if not items:
+            return [self._outcome(question)] * len(together)
+        found = self._outcome(lambda connection: question(connection, items))
+        return [found if isinstance(found, BaseException) else found[item] for item in items]
 
     def _outcome(self, question: Question[Any]) -> Any:
         try:
@@ -113,3 +138,13 @@ class Reader:
                 if not self._connection.lost:
                     raise
             self._connection = opened_again(self._database)
+
+
+def _together(asked: Sequence[_Asked]) -> Iterator[list[_Asked]]:
+    """Those that one answer is for; all were asked before the first of them is answered."""
+    kinds: dict[object, list[_Asked]] = {}
+    for one in asked:
+        kinds.setdefault(one.kind, []).append(one)
+    for alike in kinds.values():
+        for first in range(0, len(alike), AT_ONCE):
+            yield alike[first : first + AT_ONCE]

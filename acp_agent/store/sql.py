@@ -46,8 +46,9 @@ VALUES (
     :digest, :data)"""
 
 EVENTS = """
-SELECT seq, ts, v, tenant, actor, type, data FROM acp_event
-WHERE stream_id = :id AND seq > :after AND tenant = :tenant ORDER BY seq"""
+SELECT stream_id, seq, ts, v, tenant, actor, type, data FROM acp_event
+WHERE stream_id IN (:ids) AND seq > :after AND tenant || '' = :tenant ORDER BY stream_id, seq"""
+"""For many ids: see `among`. The tenant is no plain column here, or SQLite reads all of its rows to find some."""
 
 CANCELLATION = "SELECT 1 FROM acp_event WHERE stream_id = :id AND type = 'cancel_asked' LIMIT 1"
 
@@ -204,9 +205,9 @@ RUNS_OF_SESSION = """
 SELECT id FROM acp_run
 WHERE session_id = :id AND tenant = :tenant AND last_type <> 'payload_erased' ORDER BY created_at, position, id"""
 
-HEADS_OF_SESSION = """
-SELECT r.id, s.seq FROM acp_run r JOIN acp_stream s ON s.id = r.id
-WHERE r.session_id = :id AND r.tenant = :tenant AND r.last_type <> 'payload_erased'
+HEADS_OF_SESSIONS = """
+SELECT r.session_id, r.id, s.seq FROM acp_run r JOIN acp_stream s ON s.id = r.id
+WHERE r.session_id IN (:ids) AND r.tenant || '' = :tenant AND r.last_type <> 'payload_erased'
 ORDER BY r.created_at, r.position, r.id"""
 
 HEAD_OF_RUN = """

@@ -22,6 +22,7 @@ from acp_agent.domain.ports import Claim, NewStream, Owner
 from acp_agent.domain.request import RunRequest, Workplace
 from acp_agent.domain.run import fold
 from acp_agent.domain.tool import Intent, Risk, ToolResult
+from acp_agent.observe.memory import imports_are_done
 from acp_agent.store.journal import StoredJournal
 from acp_agent.store.owner import owner_of_this_process
 from benchlib.case import Case, Side
@@ -207,4 +208,6 @@ def recording_cases() -> Iterator[Case]:
 
 
 if __name__ == "__main__":
+    # As every process of ours with an application does, and for either side.
+    imports_are_done()
     print(asyncio.run(WHAT[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3]))))

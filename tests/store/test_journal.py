@@ -342,6 +342,27 @@ async def test_an_event_of_a_newer_version_is_named(journal: StoredJournal, driv
         await journal.events("r_one")
 
 
+async def test_of_streams_that_are_read_together_each_is_told_its_own(journal: StoredJournal, new_run: NewRun) -> None:
+    names = [f"r_{number}" for number in range(150)]
+    await journal.create([new_run(name, prompt=name) for name in names], "ann")
+    journal._writer._connection.execute("UPDATE acp_event SET data = '{}' WHERE stream_id = 'r_7'")
+    told: dict[str, list[Event] | AcpAgentError] = {}
+
+    async def ask(name: str) -> None:
+        try:
+            told[name] = await journal.events(name)
+        except AcpAgentError as error:
+            told[name] = error
+
+    async with anyio.create_task_group() as group:
+        for name in [*names, "r_none"]:
+            group.start_soon(ask, name)
+    assert isinstance(failed := told.pop("r_7"), AcpAgentError) and "event 1 of r_7" in failed.what
+    assert told.pop("r_none") == []
+    prompts = {name: [e.data.request.prompt for e in those] for name, those in told.items()}  # type: ignore[union-attr]
+    assert prompts == {name: [name] for name in names if name != "r_7"}
+
+
 async def test_a_lost_call_without_a_price_makes_the_cost_a_lower_bound(
     journal: StoredJournal, drive: Drive, database: Path
 ) -> None:

@@ -17,11 +17,14 @@ from acp_agent.domain.events import ApprovalGiven, RunEnded
 from acp_agent.domain.ports import Claim, NewStream, Owner
 from acp_agent.store import ddl, migrate, schema, sql, sql_erasure, tables
 from acp_agent.store.audit import verify_database
+from acp_agent.store.beginnings import STATEMENT
 from acp_agent.store.journal import StoredJournal
 from acp_agent.store.reads import Reads
+from acp_agent.store.transaction import among
 
 NewRun = Callable[..., NewStream]
 STATEMENTS = {name: text for name, text in {**vars(sql), **vars(sql_erasure)}.items() if name.isupper()}
+MANY = {name: text for name, text in {**STATEMENTS, "BEGINNINGS": STATEMENT}.items() if "(:ids)" in text}
 # Whole words that only one of the two databases understands.
 SQLITE_ALONE = r"\b(rowid|julianday|strftime|unixepoch|ifnull|iif|glob|autoincrement|replace|ignore|pragma|datetime)\b"
 
@@ -184,6 +187,16 @@ def test_every_table_and_column_of_a_statement_exists_in_the_catalogue(catalogue
 def test_a_statement_means_the_same_to_both_databases(name: str) -> None:
     assert re.findall(SQLITE_ALONE, STATEMENTS[name], re.IGNORECASE) == []
     assert '"' not in STATEMENTS[name] and "?" not in STATEMENTS[name]
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MANY if "LIMIT" not in MANY[name]))
+def test_many_ids_are_each_looked_up_and_no_table_is_read_for_them(tmp_path: Path, name: str) -> None:
+    connection = schema.open_for_writing(tmp_path / "acp.db")
+    [(text, ids)] = among(MANY[name], [f"r_{number}" for number in range(64)])
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {text}", {**dict.fromkeys(re.findall(r":(\w+)", text), ""), **ids})
+    steps = [step for *_, step in plan]
+    connection.close()
+    assert not [step for step in steps if "SCAN" in step or "tenant=?" in step]
 
 
 def test_every_table_is_ours_by_name_and_has_a_tenant() -> None:
