@@ -162,6 +162,9 @@ def test_logs_as_json_lines_are_the_rows_of_the_event_log(acp: Acp, on_record: s
         "call_id": "c_2",
         "exceeds": [],
         "within": None,
+        "then": [],
+        "last": "deny",
+        "step": 0,
     }
 
 
