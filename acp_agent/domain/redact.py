@@ -82,6 +82,8 @@ class Redactor:
         """The same of what is whole in `text`, and from where on more text may change what is masked of it."""
         known, known_until = self._forms.look(text, start)
         shaped, shaped_until = secret_shapes.look(text, start)
+        if not known and not shaped:
+            return [], min(known_until, shaped_until)
         spans = (*(Span(low, low, high) for low, high in known), *shaped)
         return _joined(spans), min(known_until, shaped_until)
 
@@ -115,7 +117,7 @@ class StreamRedactor:
         return self._tell(len(self._text), self._redactor.spans(self._text, self._told))
 
     def _tell(self, until: int, spans: list[Span]) -> str:
-        told = masked(self._text[:until], spans, self._told)
+        told = masked(self._text[:until], spans, self._told) if spans else self._text[self._told : until]
         start = max(0, until - secret_shapes.CONTEXT)
         self._text, self._told = self._text[start:], until - start
         return told

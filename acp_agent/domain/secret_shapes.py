@@ -198,7 +198,19 @@ def _parts_of_heads() -> dict[str, tuple[tuple[str, ...], tuple[tuple[str, str],
     return {last: (tuple(part for part, _ in those), tuple(those)) for last, those in found.items()}
 
 
+def _one_of(words: Iterable[str]) -> str:
+    """A pattern of every one of `words`, which looks at each character once."""
+    rests: dict[str, list[str]] = {}
+    for word in words:
+        if not word:
+            return ""
+        rests.setdefault(word[0], []).append(word[1:])
+    return f"(?:{'|'.join(re.escape(first) + _one_of(those) for first, those in rests.items())})"
+
+
 _BY_HEAD = _by_head()
+_ANY_HEAD = re.compile(_one_of(_BY_HEAD))
+_SHORT = 256
 _PARTS = _parts_of_heads()
 LONGEST = max(len(shape.head) + sum(run.most for run in shape.runs) for shape in SHAPES)
 """Characters of the longest match."""
@@ -232,8 +244,15 @@ def _matches(text: str, heads: Iterable[tuple[Shape, int]]) -> Iterator[Span]:
 def _heads(text: str, start: int) -> Iterator[tuple[Shape, int]]:
     """Every head in `text` from `start` on, as the beginning of each shape that has it."""
     # Most texts have no head at all: that is seen before anything is made to look for places.
+    if has_no_head(text):
+        return iter(())
     there = [head for head in _BY_HEAD if head in text]
     return ((shape, at) for head in there for at in _places(text, head, start) for shape in _BY_HEAD[head])
+
+
+def has_no_head(text: str) -> bool:
+    """Whether a short text has none. One walk over a word is cheaper than a search for each, and dearer over a page."""
+    return len(text) <= _SHORT and _ANY_HEAD.search(text) is None
 
 
 def begins(pattern: re.Pattern[str], text: str, start: int) -> Iterator[int]:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -48,16 +48,17 @@ class _Speech:
     pieces: list[str] = field(default_factory=list)
     half: str = ""
 
-    def add(self, piece: str) -> Iterator[Word]:
+    def add(self, piece: str) -> Word | None:
         whole = self.half + piece
         self.half = ""
         if not whole.isascii():
             if "\ud800" <= whole[-1] <= "\udbff":
                 self.half, whole = whole[-1], whole[:-1]
             whole = mended(whole)
-        if whole:
-            self.pieces.append(whole)
-            yield Word(kind=self.kind, text=whole)
+        if not whole:
+            return None
+        self.pieces.append(whole)
+        return Word(kind=self.kind, text=whole)
 
     def text(self) -> str:
         return "".join(self.pieces) + mended(self.half)
@@ -98,24 +99,27 @@ class Draft:
         if not isinstance(delta, dict):
             raise malformed("a delta that is no object")
         thought = delta.get("reasoning_content") or delta.get("reasoning")
-        if isinstance(thought, str) and thought:
-            yield from self._reasoning.add(thought)
+        if isinstance(thought, str) and thought and (word := self._reasoning.add(thought)):
+            yield word
         for speech, piece in self._spoken(delta.get("content")):
-            yield from speech.add(piece)
+            if word := speech.add(piece):
+                yield word
         if isinstance(refusal := delta.get("refusal"), str) and refusal:
             self._refused = True
-            yield from self._text.add(refusal)
+            if word := self._text.add(refusal):
+                yield word
         self._take_calls(delta)
         if isinstance(finish := choice.get("finish_reason"), str) and finish:
             self._finish = finish.lower()
 
-    def _spoken(self, content: Any) -> Iterator[tuple[_Speech, str]]:
+    def _spoken(self, content: Any) -> Iterable[tuple[_Speech, str]]:
         """Content is text, or a list of parts of which some are thoughts."""
         if isinstance(content, str):
-            if content:
-                yield self._text, content
-            return
-        for part in content if isinstance(content, list) else ():
+            return ((self._text, content),) if content else ()
+        return self._parts(content) if isinstance(content, list) else ()
+
+    def _parts(self, content: list[Any]) -> Iterator[tuple[_Speech, str]]:
+        for part in content:
             if not isinstance(part, dict):
                 continue
             thought = part.get("thinking")

@@ -7,6 +7,8 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, cast
 
 import anyio
+import anyio.lowlevel
+from pydantic_core import from_json
 
 from acp_agent.domain.errors import ModelError, ModelFault
 from acp_agent.domain.message import Reply, Word
@@ -22,6 +24,9 @@ from acp_agent.llm.wire import body_of, encode, refused_option, without
 CONNECT_TIMEOUT = 10.0
 AFTER_FINISH = 2.0
 """Seconds left to usage and the end of the body once the reply itself is complete."""
+
+_AT_ONCE = 16
+"""Pieces of a reply that may come together; then those who wait for its words get their turn before the next."""
 
 _LONGEST_COMPLAINT = 64 * 1024
 _HOLDS_SCHEMAS = frozenset({"openai", "ollama", "litellm_proxy"})
@@ -134,13 +139,18 @@ async def _complaint(response: httpx.Response, hide: Callable[[str], str]) -> Mo
 async def _read(response: httpx.Response, on_word: OnWord, hide: Callable[[str], str]) -> Draft:
     """The draft of a reply that has begun; a stream that breaks off before its end raises ModelError(CUT)."""
     reading = _Reading(hide)
+    body = response.aiter_bytes() if "content-encoding" in response.headers else response.aiter_raw()
+    taken = 0
     try:
-        async with aclosing(cast(AsyncGenerator[bytes, None], response.aiter_bytes())) as pieces:
+        async with aclosing(cast(AsyncGenerator[bytes, None], body)) as pieces:
             async for piece in pieces:
                 for word in reading.take(piece):
                     on_word(word)
                 if reading.complete:
                     break
+                taken += 1
+                if taken % _AT_ONCE == 0:
+                    await anyio.lowlevel.checkpoint()
             await _drain(pieces, reading, on_word)
     except httpx.TransportError as error:
         if reading.complete:
@@ -161,6 +171,15 @@ async def _drain(pieces: AsyncGenerator[bytes, None], reading: "_Reading", on_wo
                 on_word(word)
             if not reading.done:
                 patience.deadline = anyio.current_time() + AFTER_FINISH
+
+
+def parsed(text: str) -> Any:
+    """The value of a JSON text, as the standard library reads it. Raises ValueError, RecursionError."""
+    try:
+        # Several times faster, but stricter: about halves of surrogate pairs, which are joined later, and depth.
+        return from_json(text)
+    except ValueError:
+        return json.loads(text)
 
 
 def _cut(why: str) -> ModelError:
@@ -218,13 +237,14 @@ class _Reading:
             raise _cut("it ends without saying so")
 
     def _event(self, event: ServerEvent) -> Iterator[Word]:
-        if self.done or not event.data.strip():
+        data = event.data.strip()
+        if self.done or not data:
             return
-        if event.data.strip() == "[DONE]":
+        if data == "[DONE]":
             self.done = True
             return
         try:
-            chunk = json.loads(event.data)
+            chunk = parsed(data)
         except (ValueError, RecursionError) as error:
             raise malformed(f"a chunk that is no JSON: {event.data[:80]!r}") from error
         yield from self._chunk(chunk, is_error=event.name == "error")

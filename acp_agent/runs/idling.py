@@ -8,15 +8,22 @@ import anyio
 from acp_agent.domain.events import LimitReached
 from acp_agent.domain.progress import heard_by
 
+SLACK = 1 / 64
+"""Of the time allowed: so much later a block may end. Each word that moved the deadline would set a timer anew."""
+
 
 @contextmanager
 def ended_when_idle(idle: float | None) -> Iterator[anyio.CancelScope]:
     """End the block once nothing has moved in it for `idle` seconds (None: never); `cancelled_caught` says so."""
-    with anyio.move_on_after(idle) as scope:
+    longest = None if idle is None else idle * (1 + SLACK)
+    with anyio.move_on_after(longest) as scope:
 
         def hear() -> None:
-            if idle is not None:
-                scope.deadline = anyio.current_time() + idle
+            if idle is None or longest is None:
+                return
+            now = anyio.current_time()
+            if scope.deadline - now < idle:
+                scope.deadline = now + longest
 
         with heard_by(hear):
             yield scope

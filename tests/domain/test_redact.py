@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acp_agent.domain.redact import MASK, Redactor, secrets_of
-from acp_agent.domain.secret_shapes import SHAPES, look
+from acp_agent.domain.secret_shapes import SHAPES, has_no_head, look
 
 SECRET = "sk-verysecret/value+1"
 ROOT = Path(__file__).resolve().parents[2]
@@ -270,3 +270,17 @@ def test_no_text_makes_it_slow(unit: str) -> None:
     redact(text)
     stream = redact.stream()
     assert sum(len(stream.feed(text[at : at + 1000])) for at in range(0, 60_000, 1000)) + len(stream.flush()) > 0
+
+
+HEADS = st.sampled_from(sorted({shape.head for shape in SHAPES}))
+
+
+@given(
+    st.lists(
+        st.one_of(st.text(max_size=8), HEADS, st.tuples(HEADS, st.integers(1, 9)).map(lambda cut: cut[0][: -cut[1]]))
+    )
+)
+def test_a_short_text_is_passed_over_where_it_has_no_head_and_only_there(parts: list[str]) -> None:
+    text = "".join(parts)[:256]
+    assert has_no_head(text) == (not any(shape.head in text for shape in SHAPES))
+    assert not has_no_head("word " * 52)

@@ -6,6 +6,8 @@ from typing import Any
 
 import anyio
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from acp_agent.domain.errors import ModelError, ModelFault
 from acp_agent.domain.message import AssistantMessage, Reply, ToolCall, Usage, Word
@@ -20,6 +22,13 @@ from acp_agent.testing.script import Step
 KEY = "sk-test-1234567890"
 READ = ToolSpec(name="read_file", description="Read.", parameters={"type": "object"}, risk=Risk.READ)
 CALLS = (("read_file", {"path": "a.py"}), ("read_file", {"path": "größe.py"}), ("list", "{broken"))
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=[])),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
+    max_leaves=12,
+)
+"""Any value, halves of surrogate pairs, NaN and numbers of any size among them."""
 
 RequestOf = Callable[..., ModelRequest]
 GatewayOf = Callable[..., Gateway]
@@ -316,3 +325,28 @@ async def test_a_limit_no_name_of_which_is_taken_fails(request_of: RequestOf, ga
     with ModelServer(refusing("max_tokens", "max_completion_tokens")) as server:
         error = await error_of(gateway_of(server.url), request_of(max_output=9))
     assert error.fault is ModelFault.BAD_REQUEST
+
+
+@given(JSON, st.booleans())
+def test_a_chunk_is_read_as_the_standard_library_reads_it(value: Any, escaped: bool) -> None:
+    text = json.dumps(value, ensure_ascii=escaped)
+    assert repr(lean.parsed(text)) == repr(json.loads(text))
+
+
+@given(st.text(alphabet='{}[]":,0123456789.eE+-truefalsn\\u d', max_size=24))
+def test_what_is_no_json_is_refused_as_the_standard_library_refuses_it(text: str) -> None:
+    try:
+        expected = repr(json.loads(text))
+    except ValueError:
+        with pytest.raises(ValueError):
+            lean.parsed(text)
+    else:
+        assert repr(lean.parsed(text)) == expected
+
+
+def test_chunks_nested_deeply_and_names_said_twice_are_read_alike() -> None:
+    deep = "[" * 500 + "]" * 500
+    assert lean.parsed(deep) == json.loads(deep)
+    with pytest.raises(RecursionError):
+        lean.parsed("[" * 100_000)
+    assert lean.parsed('{"a": 1, "a": 2}') == {"a": 2}

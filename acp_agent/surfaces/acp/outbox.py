@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 
-from acp_agent.surfaces.acp.shrink import CHUNKS, TOOL_CALLS, update_lines, without_bulk
+from acp_agent.surfaces.acp.shrink import CHUNKS, TOOL_CALLS, chunk_line, update_lines, without_bulk
 
 _CROWD = 256
 """Entries waiting from which on updates are merged even if no write is stuck."""
@@ -57,6 +57,8 @@ class Entry:
         if self.chunk is None:
             return update_lines(self.session_id, self.update)
         text = "".join(self.pieces)
+        if not self.left_out and (line := chunk_line(self.session_id, *self.chunk, text)) is not None:
+            return [line]
         if self.left_out:
             text += f"\n[{self.left_out} characters are left out here: the client reads too slowly; all is on record]\n"
         return update_lines(self.session_id, {**self.update, "content": {"type": "text", "text": text}})

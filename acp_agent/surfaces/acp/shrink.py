@@ -1,6 +1,8 @@
 """Updates that are too large for one line: words are split, everything else is cut with a visible note. Pure."""
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from json.encoder import encode_basestring
 from typing import Any
 
 from acp_agent.surfaces.acp.encode import LONGEST_LINE_OUT, encoded, notification_line
@@ -20,6 +22,28 @@ _MOST_ITEMS = 32
 def update_line(session_id: str, update: Mapping[str, Any]) -> bytes:
     """The notification that carries `update`, whatever its size."""
     return notification_line("session/update", {"sessionId": session_id, "update": update})
+
+
+def chunk_line(session_id: str, kind: str, message_id: object, text: str) -> bytes | None:
+    """The notification that carries words, as `update_line` writes it; None for what needs more care.
+
+    Only the words differ from one to the next, and an editor waits for each.
+    """
+    if len(text) > _LONGEST_PIECE or not isinstance(message_id, str):
+        return None
+    before, after = _around(session_id, kind, message_id)
+    try:
+        return b"".join((before, encode_basestring(text).encode(), after))
+    except UnicodeEncodeError:
+        return None
+
+
+@lru_cache(maxsize=64)
+def _around(session_id: str, kind: str, message_id: str) -> tuple[bytes, bytes]:
+    """What stands before and behind the words of a message."""
+    empty = {"sessionUpdate": kind, "messageId": message_id, "content": {"type": "text", "text": ""}}
+    before, _, after = update_line(session_id, empty).rpartition(b'""')
+    return before, after
 
 
 def update_lines(session_id: str, update: Mapping[str, Any], longest: int = LONGEST_LINE_OUT) -> list[bytes]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from acp_agent.surfaces.acp.encode import LONGEST_LINE_OUT
 from acp_agent.surfaces.acp.outbox import Outbox
-from acp_agent.surfaces.acp.shrink import update_lines
+from acp_agent.surfaces.acp.shrink import chunk_line, update_lines
 from tests.surfaces.acp.wire import SCHEMA, chunk
 
 
@@ -333,3 +333,24 @@ async def test_a_flood_of_words_is_merged_into_few_updates() -> None:
         group.cancel_scope.cancel()
     assert reader.text() == "".join(words)
     assert len(reader.updates) < 5
+
+
+@given(
+    st.text(st.characters(exclude_categories=[])),
+    st.text(st.characters(exclude_categories=[]), max_size=8),
+    st.text(st.characters(exclude_categories=[]), max_size=8),
+    st.sampled_from(["agent_message_chunk", "agent_thought_chunk", "user_message_chunk"]),
+)
+def test_words_are_written_the_short_way_as_the_long_one_writes_them(
+    text: str, session_id: str, message_id: str, kind: str
+) -> None:
+    update = {"sessionUpdate": kind, "messageId": message_id, "content": {"type": "text", "text": text}}
+    line = chunk_line(session_id, kind, message_id, text)
+    assert [line] == update_lines(session_id, update) or (
+        line is None and any("\ud800" <= one <= "\udfff" for one in text)
+    )
+
+
+def test_words_without_a_message_or_beyond_a_line_go_the_long_way() -> None:
+    assert chunk_line("s1", "agent_message_chunk", None, "words") is None
+    assert chunk_line("s1", "agent_message_chunk", "m1", "w" * (1024 * 1024 + 1)) is None
