@@ -320,6 +320,23 @@ def _engine(journal: StoredJournal, runner: Runner, settings: Settings, environ:
     return LocalEngine(journal, runner, owner_of_this_process(), escalating=escalating)
 
 
+@asynccontextmanager
+async def _gateway(
+    settings: Settings, providers: Mapping[str, Provider], redact: Redactor, journal: StoredJournal
+) -> AsyncIterator[Gateway]:
+    shared = None
+    if settings.table.concurrency:
+        from acp_agent.llm.shared import SharedLimits
+
+        shared = SharedLimits(journal.permits(owner_of_this_process()), settings.table.concurrency)
+    gateway = Gateway(providers, PriceTable(), redact, shared)
+    try:
+        yield gateway
+    finally:
+        with anyio.CancelScope(shield=True):
+            await gateway.aclose()
+
+
 def _crash_points(environ: Mapping[str, str]) -> Callable[[str], None] | None:
     """Where crash tests kill this process; production code never loads the module."""
     if not (environ.get("ACP_CRASH_AT") or environ.get("ACP_CRASH_LOG")):
@@ -348,7 +365,6 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
     redact = KnownSecrets(environ, (*keys, *named, *channel_secrets(settings.channels, environ)))
     sandbox = Sandbox(level=settings.table.sandbox.level, state=state_dir(environ) / "sandbox")
     bus = Bus()
-    gateway = Gateway(providers, PriceTable(), redact)
     location = database_location(environ)
     state = state_dir(environ)
     try:
@@ -356,24 +372,21 @@ async def open_app(environ: Mapping[str, str], cwd: Path) -> AsyncIterator[App]:
     except OSError as error:
         hint = "set ACP_HOME to a folder of your own"
         raise UsageError(f"the state folder {state} cannot be made: {error.strerror}", hint=hint) from None
-    try:
-        async with AsyncExitStack() as stack:
-            stack.enter_context(logs_on_stderr(redact))
-            journal = StoredJournal(location, crash=_crash_points(environ), redact=redact)
-            await stack.enter_async_context(journal)
-            network = Network(private=private_hosts(settings))
-            servers = opened_servers(state, sandbox, network)
-            benches = Workbenches(await stack.enter_async_context(servers))
-            places = _places(sandbox, redact, state)
-            tools = _tools(redact, sandbox, settings, environ, network, benches)
-            hooks = _hooks(settings, environ, redact, sandbox)
-            allowances = Allowances(journal)
-            watched = (bus, hooks, redact, _policy(settings, allowances))
-            runner = Runner(Parts(journal, gateway, tools, places, ShadowSnapshots(state, environ), *watched))
-            engine = _engine(journal, runner, settings, environ)
-            models = Models(settings, environ, gateway)
-            parts = (settings, journal, runner, engine, models, bus, allowances, redact, places, hooks, tools, benches)
-            yield App(environ, cwd, *parts, uses_login=environ is not started_with)
-    finally:
-        with anyio.CancelScope(shield=True):
-            await gateway.aclose()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(logs_on_stderr(redact))
+        journal = StoredJournal(location, crash=_crash_points(environ), redact=redact)
+        await stack.enter_async_context(journal)
+        gateway = await stack.enter_async_context(_gateway(settings, providers, redact, journal))
+        network = Network(private=private_hosts(settings))
+        servers = opened_servers(state, sandbox, network)
+        benches = Workbenches(await stack.enter_async_context(servers))
+        places = _places(sandbox, redact, state)
+        tools = _tools(redact, sandbox, settings, environ, network, benches)
+        hooks = _hooks(settings, environ, redact, sandbox)
+        allowances = Allowances(journal)
+        watched = (bus, hooks, redact, _policy(settings, allowances))
+        runner = Runner(Parts(journal, gateway, tools, places, ShadowSnapshots(state, environ), *watched))
+        engine = _engine(journal, runner, settings, environ)
+        models = Models(settings, environ, gateway)
+        parts = (settings, journal, runner, engine, models, bus, allowances, redact, places, hooks, tools, benches)
+        yield App(environ, cwd, *parts, uses_login=environ is not started_with)

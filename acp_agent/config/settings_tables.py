@@ -154,6 +154,7 @@ class SettingsTable(Table):
 
     models: dict[Name, ModelAlias] = Field(default_factory=dict)
     providers: dict[Name, Provider] = Field(default_factory=dict)
+    concurrency: dict[ModelName, Count] = Field(default_factory=dict)
     roles: dict[Name, Role] = Field(default_factory=dict)
     budget: UserBudget = Field(default_factory=UserBudget)
     limits: UserLimits = Field(default_factory=UserLimits)

@@ -1,6 +1,7 @@
 """The Protocols that packages of one row need from each other; `app` hands each the others behind them."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, NamedTuple, Protocol
 
 from acp_agent.domain.base import Frozen
@@ -37,6 +38,18 @@ class ModelRequest(Frozen):
     known_messages: int = 0
     timeout: float = 120.0
     urgency: Urgency = "batch"
+
+
+class Permits(Protocol):
+    """Limits that all processes of a database share."""
+
+    def hold(self, limits: Mapping[str, int], urgency: Urgency) -> AbstractAsyncContextManager[None]:
+        """One call under each of `limits` (how many there may be, by limiter) while the block runs. Waits for it."""
+        ...
+
+    async def rest(self, limiter: str, seconds: float) -> None:
+        """Let no call begin under a limiter for so long."""
+        ...
 
 
 class Model(Protocol):

@@ -20,21 +20,28 @@ from acp_agent.llm.wire import without_images
 if TYPE_CHECKING:
     from acp_agent.llm.embedded import EmbeddedAdapter
     from acp_agent.llm.litellm_adapter import LitellmAdapter
+    from acp_agent.llm.shared import SharedLimits
 
 
 class Gateway:
     """Implements `Model`. A provider that is not in `providers` is asked the way its name says.
 
-    `redact` masks secrets in what providers complain about. Belongs to one event loop; `aclose` it there.
+    `redact` masks secrets in what providers complain about; `shared` are limits over all processes. Belongs to one
+    event loop; `aclose` it there.
     """
 
     def __init__(
-        self, providers: Mapping[str, Provider], prices: PriceTable, redact: Callable[[str], str] = str
+        self,
+        providers: Mapping[str, Provider],
+        prices: PriceTable,
+        redact: Callable[[str], str] = str,
+        shared: "SharedLimits | None" = None,
     ) -> None:
         masked = {"redact": redact}
         self._providers = {name: provider.model_copy(update=masked) for name, provider in providers.items()}
         self._redact = redact
         self._prices = prices
+        self._shared = shared
         self._lean = LeanAdapter()
         self._made = AsyncExitStack()
         self._slots: dict[str, Slots] = {}
@@ -52,7 +59,10 @@ class Gateway:
             request = request.model_copy(update={"messages": without_images(request.messages)})
         adapter = self._lean if provider.is_lean else self._litellm
         async with self._slot(provider).one(request.urgency):
-            return await adapter.reply(provider, model, request, on_word)
+            if self._shared is None:
+                return await adapter.reply(provider, model, request, on_word)
+            async with self._shared.one(provider.name, model, request.urgency):
+                return await adapter.reply(provider, model, request, on_word)
 
     def quote(self, request: ModelRequest) -> Quote:
         """The most `request` can cost if it is sent with the quote's `max_output`. Raises UsageError for a bad name."""

@@ -6,13 +6,8 @@ from contextlib import asynccontextmanager
 
 import anyio
 
+from acp_agent.domain.permits import share_of
 from acp_agent.domain.ports import URGENCIES, Urgency
-
-SHARE = 8
-"""One slot in so many is kept free from each urgency for the ones before it."""
-
-
-FEW = 4
 
 
 class Slots:
@@ -20,9 +15,7 @@ class Slots:
 
     def __init__(self, total: int) -> None:
         self._used = 0
-        # Of very few none is kept free: half of all would stand empty.
-        kept = max(1, total // SHARE) if total >= FEW else 0
-        self._most = {urgency: total - kept * rank for rank, urgency in enumerate(URGENCIES)}
+        self._most = {urgency: share_of(total, rank) for rank, urgency in enumerate(URGENCIES)}
         self._waiting: dict[Urgency, deque[anyio.Event]] = {urgency: deque() for urgency in URGENCIES}
 
     @asynccontextmanager

@@ -9,7 +9,7 @@ from acp_agent.store import sql
 Row = tuple[Any, ...]
 Values = Mapping[str, Any]
 NO_VALUES: Values = {}
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The schema that our statements are of; a database of another one is not written."""
 REMEDY = "another acp has upgraded this database meanwhile: end this process, and start it as new as that one"
 

@@ -29,6 +29,7 @@ from acp_agent.store.transaction import Transaction, among
 from acp_agent.store.writer import Writer
 
 if TYPE_CHECKING:
+    from acp_agent.store.permits import StoredPermits
     from acp_agent.store.transfer import Carried
 
 
@@ -246,6 +247,13 @@ class StoredJournal:
             return [(run_id, seq) for run_id, seq in connection.rows(statement, {"tenant": self._tenant, **names})]
 
         return await self._reader.ask(question)
+
+    def permits(self, owner: Owner) -> "StoredPermits":
+        """The limits that all processes of this database share, as this process asks for them."""
+        from acp_agent.store.permits import StoredPermits
+
+        parts = (self._writer, self._reader, self._news, self._now)
+        return StoredPermits(*parts, tenant=self._tenant, owner=owner, lease=self._lease)
 
     async def hold(self) -> Hold | None:
         """The hold in force, by which a person stopped everything."""

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, Self
 from acp_agent.domain.chain import Anchor, Link
 from acp_agent.domain.hold import Hold, hold_of
 from acp_agent.domain.location import Location
-from acp_agent.store import process, sql
+from acp_agent.domain.permits import Permit
+from acp_agent.store import process, sql, sql_permits
 from acp_agent.store.connection import Connection
 from acp_agent.store.database import database_at
 
@@ -249,6 +250,14 @@ class Reads:
             price = told.get("cost") if kind == "call_reviewed" else cost
             model = str(reply.get("model", "(forgotten)"))
             yield ts, model, project, role, batch_id, run_id, tokens_in or 0, tokens_out or 0, price
+
+    def permits(self) -> list[Permit]:
+        """The calls that are held or wait under limiters of all processes, but for those whose lease is over."""
+        found = self._rows(sql_permits.PERMITS)
+        is_gone = process.judge()
+        now = self._rows(sql.NOW)[0][0] if found else 0.0
+        living = (permit for permit in map(Permit._make, found) if permit.until >= now)
+        return [permit for permit in living if not (permit.owner and is_gone(permit.owner))]
 
     def hold(self) -> Hold | None:
         """The hold in force, by which a person stopped everything."""

@@ -80,6 +80,19 @@ CREATE TABLE acp_loop (
 CREATE INDEX acp_loop_by_name ON acp_loop (tenant, name, place, created_at);
 CREATE INDEX acp_loop_by_time ON acp_loop (tenant, created_at);
 
+CREATE TABLE acp_permit (
+    call_id TEXT NOT NULL,
+    limiter TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    urgency INTEGER NOT NULL,
+    most INTEGER NOT NULL,
+    held INTEGER NOT NULL,
+    asked_at DOUBLE PRECISION NOT NULL,
+    until DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (call_id, limiter)
+);
+
 CREATE TABLE acp_run (
     id TEXT NOT NULL,
     tenant TEXT NOT NULL,
@@ -152,4 +165,4 @@ CREATE TABLE acp_migration (
     CONSTRAINT acp_migration_pkc PRIMARY KEY (version_num)
 );
 
-INSERT INTO acp_migration (version_num) VALUES ('0004');
+INSERT INTO acp_migration (version_num) VALUES ('0005');

@@ -80,6 +80,19 @@ CREATE TABLE acp_loop (
 CREATE INDEX acp_loop_by_name ON acp_loop (tenant, name, place, created_at);
 CREATE INDEX acp_loop_by_time ON acp_loop (tenant, created_at);
 
+CREATE TABLE acp_permit (
+    call_id TEXT COLLATE "C" NOT NULL,
+    limiter TEXT COLLATE "C" NOT NULL,
+    tenant TEXT COLLATE "C" NOT NULL,
+    owner TEXT COLLATE "C" NOT NULL,
+    urgency BIGINT NOT NULL,
+    most BIGINT NOT NULL,
+    held BIGINT NOT NULL,
+    asked_at DOUBLE PRECISION NOT NULL,
+    until DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (call_id, limiter)
+);
+
 CREATE TABLE acp_run (
     id TEXT COLLATE "C" NOT NULL,
     tenant TEXT COLLATE "C" NOT NULL,
@@ -152,4 +165,4 @@ CREATE TABLE acp_migration (
     CONSTRAINT acp_migration_pkc PRIMARY KEY (version_num)
 );
 
-INSERT INTO acp_migration (version_num) VALUES ('0004');
+INSERT INTO acp_migration (version_num) VALUES ('0005');

@@ -197,3 +197,18 @@ class Budget(Table, table=True):
     cap: float | None = _real(default=None)
     reserved: float = _real()
     spent: float = _real()
+
+
+class Permit(Table, table=True):
+    """A call that holds or waits under a limiter of all processes, until its lease ends: see domain/permits.py."""
+
+    __tablename__ = "acp_permit"
+    call_id: str = _text(key=True)
+    limiter: str = _text(key=True)
+    tenant: str = _text(default="local")
+    owner: str = _text()
+    urgency: int
+    most: int
+    held: int
+    asked_at: float = _real()
+    until: float = _real()

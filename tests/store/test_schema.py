@@ -15,7 +15,7 @@ from sqlalchemy import Connection, create_engine
 from acp_agent.domain.errors import UsageError
 from acp_agent.domain.events import ApprovalGiven, RunEnded
 from acp_agent.domain.ports import Claim, NewStream, Owner
-from acp_agent.store import ddl, migrate, schema, sql, sql_erasure, tables
+from acp_agent.store import ddl, migrate, schema, sql, sql_erasure, sql_permits, tables
 from acp_agent.store.audit import verify_database
 from acp_agent.store.beginnings import STATEMENT
 from acp_agent.store.journal import StoredJournal
@@ -23,7 +23,9 @@ from acp_agent.store.reads import Reads
 from acp_agent.store.transaction import among
 
 NewRun = Callable[..., NewStream]
-STATEMENTS = {name: text for name, text in {**vars(sql), **vars(sql_erasure)}.items() if name.isupper()}
+STATEMENTS = {
+    name: text for name, text in {**vars(sql), **vars(sql_erasure), **vars(sql_permits)}.items() if name.isupper()
+}
 MANY = {name: text for name, text in {**STATEMENTS, "BEGINNINGS": STATEMENT}.items() if "(:ids)" in text}
 # Whole words that only one of the two databases understands.
 SQLITE_ALONE = r"\b(rowid|julianday|strftime|unixepoch|ifnull|iif|glob|autoincrement|replace|ignore|pragma|datetime)\b"

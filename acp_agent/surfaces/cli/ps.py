@@ -15,6 +15,7 @@ from acp_agent.surfaces.cli.formats import age, changes, count, money, some
 from acp_agent.surfaces.cli.glyphs import at_least, label, speaks_unicode
 from acp_agent.surfaces.cli.grid import is_terminal, print_json, terminal_width
 from acp_agent.surfaces.cli.group import Command
+from acp_agent.surfaces.cli.limiters import limiter_documents, limiter_lines
 from acp_agent.surfaces.cli.loop_list import loop_documents, loop_rows, loops_listed
 from acp_agent.surfaces.cli.records import EVERY, Listed, open_records
 from acp_agent.surfaces.cli.stop import hold_line, hold_of_record
@@ -52,13 +53,15 @@ def ps(everything: bool, watch: bool, output: str) -> int:
     if output == "json":
         held = hold_of_record()
         batches = [_document(entry) for entry in listed]
-        print_json({"v": 1, "batches": batches, "loops": loop_documents(loops), "hold": held and held._asdict()})
+        rest = {"hold": held and held._asdict(), "limiters": limiter_documents()}
+        print_json({"v": 1, "batches": batches, "loops": loop_documents(loops), **rest})
     elif listed or loops:
         click.echo(_table(listed, loops))
     else:
         click.echo(NONE, err=True)
-    if output != "json" and (line := hold_line()) is not None:
-        click.echo(line, err=True)
+    if output != "json":
+        for line in _standing():
+            click.echo(line, err=True)
     return int(ExitCode.OK)
 
 
@@ -69,12 +72,17 @@ def _watch(everything: bool, output: str) -> int:
         while True:
             listed, loops = _listed(everything), loops_listed(everything)
             lines = (_table(listed, loops) if listed or loops else NONE).splitlines()
-            lines = [*filter(None, [hold_line()]), *lines]
+            lines = [*_standing(), *lines]
             room = shutil.get_terminal_size().lines - 1
             click.echo(CLEAR + "\n".join(lines[:room]))
             time.sleep(1.0)
     except KeyboardInterrupt:
         return int(ExitCode.OK)
+
+
+def _standing() -> list[str]:
+    """What holds runs back, whichever they are."""
+    return [*filter(None, [hold_line()]), *limiter_lines()]
 
 
 def _listed(everything: bool) -> list[Listed]:
