@@ -2,6 +2,7 @@
 
 import time
 import traceback
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import assert_never
@@ -78,7 +79,8 @@ class Driver:
         self.halted = False
         self.kept: set[str] = set()
         self._at = time.monotonic()
-        self._thinking = Thinking(self)
+        # In a ring the driver would stay, with all that its run said, until the collector comes.
+        self._thinking = Thinking(weakref.proxy(self))
 
     @property
     def request(self) -> RunRequest:
