@@ -59,12 +59,14 @@ ORDER BY seq"""
 """The facts of a hold that is on: none where nothing is held."""
 
 ASKED = """
-SELECT r.id, s.seq, e.ts, e.data FROM acp_run r JOIN acp_stream s ON s.id = r.id
-JOIN acp_event e ON e.stream_id = s.id AND e.seq = (
+SELECT r.id, s.seq, COALESCE((
+    SELECT MAX(g.ts) FROM acp_event g
+    WHERE g.stream_id = r.id AND g.type = 'given_back' AND g.seq > e.seq), e.ts), e.data
+FROM acp_run r JOIN acp_stream s ON s.id = r.id JOIN acp_event e ON e.stream_id = s.id AND e.seq = (
     SELECT p.seq FROM acp_event p WHERE p.stream_id = r.id AND p.type IN ('parked', 'notify_started')
     ORDER BY p.seq DESC LIMIT 1)
 WHERE r.tenant = :tenant AND r.status = 'waiting' AND r.waiting_for = 'approval' AND e.data <> ''"""
-"""What waiting runs asked last, and the step that is under way for it."""
+"""What waiting runs asked last, or the step that is under way for it; since when, or since a person gave it back."""
 
 UNTOLD = """
 SELECT r.id, s.seq FROM acp_run r JOIN acp_stream s ON s.id = r.id

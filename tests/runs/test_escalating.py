@@ -16,6 +16,7 @@ from acp_agent.config.paths import database_location
 from acp_agent.config.settings import load_settings
 from acp_agent.domain.errors import UsageError
 from acp_agent.domain.events import ApprovalGiven, Parked
+from acp_agent.domain.events_handover import GivenBack, Taken
 from acp_agent.domain.notify import NotifyFinished, NotifyStarted
 from acp_agent.domain.policy import Mode
 from acp_agent.domain.request import RunRequest
@@ -179,6 +180,29 @@ async def test_a_channel_that_no_process_has_is_waited_for_and_then_passed_over(
                     assert await Escalating(journal).begin() == []
                 assert [fact.type for fact in await steps(app, run_id)] == expected
             assert (await steps(app, run_id))[1].failed == {"pager": NOBODY}
+
+
+async def test_the_time_in_which_a_person_has_a_run_does_not_count(
+    open_agent: OpenAgent, request_in: MakeRequest
+) -> None:
+    with ModelServer(SCRIPT, strict=False) as server:
+        async with open_agent(server, '[policy]\nanswer_within = "1000h"\n') as app:
+            run_id = await waiting(app, request_in)
+            now = await app.journal.now()
+
+            async def overdue(hours: float, *facts: Any) -> list[str]:
+                clock = now + hours * 3600
+                async with StoredJournal(database_location(app.environ), clock=lambda: clock) as journal:
+                    if facts:
+                        await journal.note(run_id, facts, "ann")
+                    return [found for found, _ in await journal.overdue()]
+
+            assert await overdue(1001) == [run_id]
+            assert await overdue(999, Taken()) == []
+            assert await overdue(1001) == []
+            assert await overdue(1002, GivenBack()) == []
+            assert await overdue(2001) == []
+            assert await overdue(2003) == [run_id]
 
 
 async def test_a_crash_loop_is_told_once_to_who_wants_to_hear_of_it(
