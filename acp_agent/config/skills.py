@@ -6,6 +6,7 @@ A project's beat the user's, those beat the shipped ones. Scanning reads files a
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from acp_agent.config.names import printable
@@ -55,7 +56,8 @@ def find_skills(cwd: Path | None, environ: Mapping[str, str], disabled: Sequence
             if real in seen:
                 continue
             seen.add(real)
-            entry = _entry(Path(real), place.scope, warnings)
+            shipped = place.scope == "shipped"
+            entry = _shipped(Path(real)) if shipped else _entry(Path(real), place.scope, warnings)
             if entry is None or entry.name in disabled:
                 continue
             if place.scope == "project" and (entry := _trusted(entry, environ)) is None:
@@ -132,6 +134,12 @@ def _entry(folder: Path, scope: SkillScope, warnings: list[str]) -> SkillEntry |
         manual=found.manual,
         extras=extras,
     )
+
+
+@cache
+def _shipped(folder: Path) -> SkillEntry | None:
+    """A skill that came with this version and changes with it only, so that no turn waits for it to be read again."""
+    return _entry(folder, "shipped", [])
 
 
 def _trusted(entry: SkillEntry, environ: Mapping[str, str]) -> SkillEntry | None:
