@@ -82,8 +82,11 @@ class Terminal:
             return self.text.find(expected, self._read_to) >= 0
 
         with self._changed:
-            if not self._changed.wait_for(found, timeout):
-                raise AssertionError(f"{expected!r} did not come; after what was read:\n{self.text[self._read_to :]}")
+            came = self._changed.wait_for(found, timeout)
+        if not came:
+            unread = self.text[self._read_to :]
+            raise AssertionError(f"{expected!r} did not come; after what was read:\n{unread}\n{self._where_it_is()}")
+        with self._changed:
             text, start = self.text, self._read_to
             position = text.find(expected, start)
             self._read_to = position + len(expected)
@@ -116,6 +119,15 @@ class Terminal:
     def _waits(self) -> bool:
         main_thread = Path(f"/proc/{self.process.pid}/stat").read_text("utf-8")
         return main_thread.rpartition(")")[2].split()[0] == "S"
+
+    def _where_it_is(self) -> str:
+        """The process is ended and tells the stack of each of its threads, besides what the kernel says of them."""
+        known = len(self.text)
+        threads = sorted(Path(f"/proc/{self.process.pid}/task").glob("*/status"))
+        said = "\n".join(thread.read_text("utf-8") for thread in threads)
+        self.process.send_signal(signal.SIGABRT)
+        self.end()
+        return f"{self.text[known:]}\n{said}"
 
     def end(self, timeout: float = 60.0) -> int:
         code = self.process.wait(timeout)
@@ -153,7 +165,8 @@ def project(tmp_path: Path) -> Path:
 
 def surroundings(server: ModelServer) -> dict[str, str]:
     model = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-of-the-script"}
-    return {**os.environ, **model, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
+    told = {"PYTHONFAULTHANDLER": "1", "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
+    return {**os.environ, **model, **told, "PYTHONPATH": str(ROOT)}
 
 
 @contextlib.contextmanager
