@@ -26,6 +26,7 @@ class ModelRequest(Frozen):
 
     `known_tokens` is the size of the first `known_messages` messages as the provider last counted it, for a tighter
     quote. `timeout` is in seconds and bounds the silence between two chunks as well as the wait for the first.
+    `project` is whose limit of calls it counts under.
     """
 
     model: str
@@ -38,6 +39,7 @@ class ModelRequest(Frozen):
     known_messages: int = 0
     timeout: float = 120.0
     urgency: Urgency = "batch"
+    project: str = ""
 
 
 class Permits(Protocol):

@@ -61,7 +61,7 @@ class Gateway:
         async with self._slot(provider).one(request.urgency):
             if self._shared is None:
                 return await adapter.reply(provider, model, request, on_word)
-            async with self._shared.one(provider.name, model, request.urgency):
+            async with self._shared.one(provider.name, request):
                 return await adapter.reply(provider, model, request, on_word)
 
     def quote(self, request: ModelRequest) -> Quote:

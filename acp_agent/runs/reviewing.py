@@ -125,4 +125,6 @@ def _request(driver: "Driver", action: Consult, prepared: Prepared) -> ModelRequ
     if prepared.preview:
         parts.append(f"What it would change:\n{prepared.preview[:LONGEST_SHOWN]}")
     messages = (SystemMessage(text=RULES), UserMessage(text="\n\n".join(parts)))
-    return ModelRequest(model=action.model, messages=messages, max_output=MAX_OUTPUT, timeout=PATIENCE)
+    return ModelRequest(
+        model=action.model, messages=messages, max_output=MAX_OUTPUT, timeout=PATIENCE, project=run.project
+    )

@@ -61,6 +61,7 @@ class Thinking:
             effort=run.effort,
             known_tokens=tokens,
             known_messages=messages,
+            project=run.project,
             urgency="person" if run.attended else "loop" if run.loop_id else "batch",
         )
 

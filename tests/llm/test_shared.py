@@ -54,6 +54,26 @@ async def test_a_rate_limit_of_one_process_holds_back_the_calls_of_another_one_t
         assert await offices[0].rows() == []
 
 
+async def test_a_call_counts_under_its_project_too(tmp_path: Path, request_of: Callable[..., ModelRequest]) -> None:
+    rules = [Rule(contains="held", reply=Step(text="x", stall_at=1, stall_for=3600.0)), Rule(reply=Step(text="Done."))]
+    with ModelServer(rules) as server:
+        async with StoredJournal(tmp_path / "acp.db") as journal, anyio.create_task_group() as group:
+            office = journal.permits(owner_of_this_process())
+            shared = SharedLimits(office, {"project:api": 1})
+            gateway = Gateway({"vllm": Provider(name="vllm", base_url=server.url)}, PriceTable(), shared=shared)
+            for prompt in ("held", "waits"):
+                group.start_soon(gateway.reply, request_of("vllm/m", prompt, project="api"), lambda word: None)
+                await server.requests_arrived(1)
+            await gateway.reply(request_of("vllm/m", "of another", project="web"), lambda word: None)
+            while len(await office.rows()) < 2:
+                await anyio.sleep(0.01)
+            counted = sorted((each.limiter, each.held) for each in await office.rows())
+            assert counted == [("project:api", 0), ("project:api", 1)]
+            assert len(server.requests) == 2
+            group.cancel_scope.cancel()
+        await gateway.aclose()
+
+
 async def test_a_provider_without_a_limit_costs_no_row(tmp_path: Path, request_of: Callable[..., ModelRequest]) -> None:
     with ModelServer([Rule(reply=Step(text="Done."))]) as server:
         async with StoredJournal(tmp_path / "acp.db") as journal:
