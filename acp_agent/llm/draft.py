@@ -20,6 +20,8 @@ _STOPS: dict[str, StopReason] = {
     "safety": "refusal",
 }
 """Whatever is not named here ends the turn."""
+_MOST = 10**15
+"""Tokens: more than this are not counted, and the record could not hold much more."""
 
 
 @dataclass(slots=True)
@@ -234,8 +236,10 @@ def usage_of(value: Any) -> Usage | None:
 
 
 def _count(value: Any) -> int:
-    countable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return max(0, int(value)) if countable else 0
+    countable = isinstance(value, int) or (isinstance(value, float) and not math.isnan(value))
+    if not countable or isinstance(value, bool):
+        return 0
+    return int(min(max(0, value), _MOST))
 
 
 def _string(value: Any) -> str:

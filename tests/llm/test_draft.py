@@ -163,6 +163,26 @@ def test_no_usage_is_none() -> None:
     assert reply_of(delta("stop", content="x"), {"choices": [], "usage": None}, {"usage": {}}).usage is None
 
 
+@pytest.mark.parametrize(
+    ("told", "counted"),
+    [
+        (7, 7),
+        (7.9, 7),
+        (-7, 0),
+        (10**400, 10**15),
+        (1e300, 10**15),
+        (float("inf"), 10**15),
+        (float("nan"), 0),
+        (True, 0),
+    ],
+)
+def test_a_count_that_cannot_be_is_one_that_the_record_can_hold(told: object, counted: int) -> None:
+    usage = {"prompt_tokens": told, "completion_tokens": 5}
+    assert reply_of(delta("stop", content="x"), {"choices": [], "usage": usage}).usage == Usage(
+        input_tokens=counted, output_tokens=5
+    )
+
+
 def test_content_in_parts_is_text_and_thoughts() -> None:
     parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "yes"}]
     message = reply_of(delta("stop", content=parts)).message
