@@ -193,6 +193,8 @@ class Trial:
     def _count(self, kill: Kill) -> None:
         self.ledger.kills += 1
         self.outcome.kills.append(kill)
+        # What was to end the batch may be what was killed.
+        self.closing = False
 
     def _take_aim(self, aim: Aim, process: Victim) -> bool:
         """Wait for the moment; false when the process ended before it came."""
