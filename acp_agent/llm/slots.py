@@ -8,6 +8,10 @@ import anyio
 
 from acp_agent.domain.permits import share_of
 from acp_agent.domain.ports import URGENCIES, Urgency
+from acp_agent.domain.progress import moved
+
+TURN = 1.0
+"""Seconds between two signs that a call waits for its turn."""
 
 
 class Slots:
@@ -38,7 +42,11 @@ class Slots:
         mine = anyio.Event()
         self._waiting[urgency].append(mine)
         try:
-            await mine.wait()
+            while not mine.is_set():
+                with anyio.move_on_after(TURN):
+                    await mine.wait()
+                # A model that was not asked yet has not stalled.
+                moved()
         except BaseException:
             if mine.is_set():
                 # It was ours already: the next one has it.

@@ -12,6 +12,7 @@ import anyio
 from acp_agent.domain.errors import NotRecorded
 from acp_agent.domain.permits import REST, Permit, may_begin
 from acp_agent.domain.ports import URGENCIES, Owner, Urgency
+from acp_agent.domain.progress import moved
 from acp_agent.store import process, sql_permits
 from acp_agent.store.connection import Connection
 from acp_agent.store.news import News
@@ -97,6 +98,8 @@ class StoredPermits:
         renewed, heard = anyio.current_time(), 0
         while not begun.is_set():
             heard = await self._told(begun, heard)
+            # A model that was not asked yet has not stalled.
+            moved()
             seen = await self._reader.ask(self._look, "permits")
             mine = [permit for permit in seen.permits if permit.call_id == call_id]
             if mine and all(permit.held for permit in mine):

@@ -3,6 +3,7 @@
 import anyio
 
 from acp_agent.domain.ports import Urgency
+from acp_agent.domain.progress import heard_by
 from acp_agent.llm.slots import Slots
 
 
@@ -49,3 +50,18 @@ async def test_whoever_leaves_the_queue_takes_no_slot_with_it() -> None:
         await anyio.sleep(0.05)
     async with slots.one("loop"):
         pass
+
+
+async def test_whoever_waits_for_a_slot_gives_signs_of_life() -> None:
+    slots, heard = Slots(1), anyio.Event()
+
+    async def wait() -> None:
+        with heard_by(heard.set):
+            async with slots.one("batch"):
+                raise AssertionError("there is no slot")
+
+    async with anyio.create_task_group() as group, slots.one("batch"):
+        group.start_soon(wait)
+        await heard.wait()
+        group.cancel_scope.cancel()
+    assert heard.is_set()

@@ -12,6 +12,7 @@ import pytest
 from acp_agent.domain.location import Location
 from acp_agent.domain.permits import REST, Permit, may_begin, share_of
 from acp_agent.domain.ports import Owner, Urgency
+from acp_agent.domain.progress import heard_by
 from acp_agent.store.journal import StoredJournal
 from acp_agent.store.owner import owner_of_this_process
 from acp_agent.store.permits import StoredPermits
@@ -197,3 +198,18 @@ async def rows(office: StoredPermits) -> list[Permit]:
 
 async def waiting(office: StoredPermits) -> list[Permit]:
     return [each for each in await office.rows() if not each.held]
+
+
+async def test_whoever_waits_for_a_permit_gives_signs_of_life(offices: Sequence[StoredPermits]) -> None:
+    heard = anyio.Event()
+
+    async def wait() -> None:
+        with heard_by(heard.set):
+            async with offices[1].hold({LIMITER: 1}, "batch"):
+                raise AssertionError("there is no permit")
+
+    async with anyio.create_task_group() as group, offices[0].hold({LIMITER: 1}, "batch"):
+        group.start_soon(wait)
+        await heard.wait()
+        group.cancel_scope.cancel()
+    assert heard.is_set()
